@@ -1,0 +1,57 @@
+# The few commands a person types. Each is a thin call of snakemake or pytest: `make -n TARGET` shows it.
+PYTHON ?= python3
+CORES ?= all
+PROFILE ?= local
+CONFIG ?= config/config.yaml
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) --cores $(CORES)
+STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
+
+.PHONY: setup demo study plan report test lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+
+setup: .venv/ready ## create .venv with the pinned requirements
+
+.venv/ready: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv/dev-ready: .venv/ready requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-dev.lock
+	touch $@
+
+demo: setup ## run the default study and say where its report is
+	$(MAKE) --no-print-directory study CONFIG=config/config.yaml
+
+study: setup ## run a study: make study CONFIG=config/studies/real.yaml [PROFILE=slurm] [CORES=n]
+	$(SNAKEMAKE) --configfile $(CONFIG)
+	@$(MAKE) --no-print-directory results/$(STUDY)/report.html CONFIG=$(CONFIG)
+	@echo "The report of the study $(STUDY): results/$(STUDY)/report.html"
+
+# The report embeds tables and figures, so it is made anew when one of them is newer.
+results/$(STUDY)/report.html: $(wildcard results/$(STUDY)/tables/* results/$(STUDY)/figures/*)
+	$(SNAKEMAKE) --configfile $(CONFIG) --report $@
+
+plan: setup ## what a study would do: models, steps and jobs
+	$(BIN)/python -m frugalseg.plan $(CONFIG)
+	$(SNAKEMAKE) --configfile $(CONFIG) --dry-run --quiet rules
+
+test: .venv/dev-ready ## the tests
+	$(BIN)/pytest
+
+lint: .venv/dev-ready ## ruff, snakefmt and Snakemake's own linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --quiet Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+bench: .venv/dev-ready ## our speed beside the peers'
+	$(BIN)/python benchmarks/run.py
+
+clean: ## take away the environment; results stay
+	rm -rf .venv .snakemake/scripts

@@ -1,0 +1,73 @@
+# frugalseg: how little will do? The study at a glance.
+#
+#   data        images -> checked images -> patches with target flows
+#   coresets    patches -> features -> the order in which a selector takes them
+#   training    a chain names a model: parent checkpoint + subsets -> model
+#   evaluation  model -> metrics of every test image
+#   reporting   metrics -> tables, figures, phenomena
+#
+# An experiment of the config is a target of its own: snakemake forgetting
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from frugalseg.configuration import ConfigError, complete
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+try:
+    completed = complete(
+        config, root=Path(workflow.basedir), files=workflow.configfiles
+    )
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+config.clear()
+config.update(completed)
+
+
+pathvars:
+    results=f"results/{config['study']}",
+
+
+report: "workflow/report/study.rst"
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/coresets.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/reporting.smk"
+
+
+wildcard_constraints:
+    dataset="|".join(config["datasets"]),
+    split="train|validation",
+    recipe="|".join(config["recipes"]),
+    chain=chains.CHAIN,
+    seed="[0-9]+",
+    experiment="|".join(config["experiments"]),
+
+
+rule all:
+    default_target: True
+    input:
+        collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
+        collect("<results>/figures/{figure}.png", figure=figures_of(config)),
+        "<results>/tables/patches.md",
+        "<results>/tables/phenomena.md" if config["phenomena"] else [],
+
+
+# Each experiment as a target: its table and, where it has one, its figure.
+for name, experiment in config["experiments"].items():
+
+    rule:
+        name:
+            name
+        input:
+            f"<results>/tables/{name}.md",
+            f"<results>/figures/{name}.png" if "figure" in experiment else [],

@@ -1,0 +1,19 @@
+"""Patches with labels and target flows, cut from whole images."""
+
+from pathlib import Path
+
+from frugalseg.data.patches import cut
+from frugalseg.data.stores import open_images
+from frugalseg.logs import record
+
+record(snakemake.log[0])
+settings = snakemake.params.patches
+validation = snakemake.wildcards.split == "validation"
+cut(
+    open_images(Path(snakemake.input[0]).parent),
+    Path(snakemake.output[0]).parent,
+    size=settings["size"],
+    stride=settings["size"] if validation else settings["stride"],
+    border=settings["border"],
+    most=settings["validation"] if validation else None,
+)

@@ -1,0 +1,26 @@
+"""The order in which a selector takes the patches of a dataset, from their features or by lot."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from frugalseg.logs import record
+from frugalseg.selection import coresets, select
+
+record(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+options = dict(snakemake.params.selector)
+method = options.pop("method")
+if method == "dq":
+    options["bins"] = snakemake.params.bins
+features = snakemake.input.get("features")
+selection = select(
+    method,
+    None if features is None else torch.from_numpy(np.load(features)),
+    int(snakemake.wildcards.get("seed", 0)),
+    patches=pd.read_csv(snakemake.input.patches),
+    **options,
+)
+coresets.save(Path(snakemake.output[0]), selection)

@@ -1,0 +1,29 @@
+"""A model: the last stage of its chain, from its parent's weights and the subsets of its sources."""
+
+from pathlib import Path
+
+import torch
+from frugalseg.device import choose_device
+from frugalseg.logs import record
+from frugalseg.training.stage import StageFiles, train_stage
+
+record(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+files = StageFiles(
+    patches=[Path(path).parent for path in snakemake.input.patches],
+    coresets=[Path(path) for path in snakemake.input.coresets],
+    validation=[Path(path).parent for path in snakemake.input.validation],
+    parent=Path(snakemake.input.parent) if snakemake.input.parent else None,
+)
+train_stage(
+    snakemake.wildcards.chain,
+    snakemake.wildcards.recipe,
+    int(snakemake.wildcards.seed),
+    files,
+    config={key: snakemake.params[key] for key in ("recipe", "bins", "min_cells")},
+    weights=snakemake.output.weights,
+    log=snakemake.output.curve,
+    description=snakemake.output.description,
+    state_folder=snakemake.params.state,
+    device=choose_device(),
+)

@@ -1,0 +1,156 @@
+"""The config: what is wrong is told at once, with the file, the culprit and the nearest valid name."""
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from frugalseg.configuration import ConfigError, complete
+from frugalseg.plan import layer
+
+
+@pytest.fixture(scope="module")
+def default(root):
+    return yaml.safe_load((root / "config/config.yaml").read_text())
+
+
+def changed(config, path, value):
+    config = copy.deepcopy(config)
+    *parents, last = path
+    inner = config
+    for key in parents:
+        inner = inner[key]
+    inner[last] = value
+    return config
+
+
+@pytest.mark.parametrize("study", ["", "real.yaml", "published.yaml"])
+def test_the_studies_that_come_with_frugalseg_are_in_order(default, root, study):
+    files = [root / "config/config.yaml"]
+    if study:
+        files.append(root / "config/studies" / study)
+        default = layer(default, yaml.safe_load(files[-1].read_text()))
+    config = complete(default, root, files)
+    assert all(block["source"] in ("synthetic", "path") for block in config["datasets"].values())
+
+
+def test_defaults_come_from_the_schema(default, root):
+    config = complete(default, root)
+    assert config["recipes"]["small"]["momentum"] == 0.9
+    assert config["features"]["pretraining"]["decoder_layers"] == 2
+    assert config["figures"]["patches"]["seed"] == 0
+
+
+def test_null_takes_a_key_of_the_default_study_away(default, root):
+    config = complete(layer(default, {"experiments": {"order": None}}), root)
+    assert "order" not in config["experiments"]
+    assert "replay" in config["experiments"]
+
+
+PROBLEMS = {
+    "misspelt key at the top": (["recipies"], {}, "unknown key 'recipies' in the top level; did you mean 'recipes'?"),
+    "misspelt key deep down": (
+        ["recipes", "small", "momentun"],
+        0.9,
+        "unknown key 'momentun' in recipes.small; did you mean 'momentum'?",
+    ),
+    "misspelt choice": (["patches", "border"], "pads", "patches.border is 'pads'; did you mean 'pad'?"),
+    "unknown dataset file": (
+        ["datasets", "cyto"],
+        "synthetic_cito",
+        "unknown dataset 'synthetic_cito' for 'cyto': there is no config/datasets/synthetic_cito.yaml; "
+        "did you mean 'synthetic_cyto'?",
+    ),
+    "unknown dataset in a chain": (
+        ["experiments", "redundancy", "chains"],
+        ["cito@dq10"],
+        "chain 'cito@dq10' names the unknown dataset 'cito'; did you mean 'cyto'?",
+    ),
+    "unknown selector": (
+        ["experiments", "redundancy", "chains"],
+        ["cyto@kcentre10"],
+        "chain 'cyto@kcentre10' names the unknown selector 'kcentre'; did you mean 'kcenter'?",
+    ),
+    "chain that does not parse": (
+        ["experiments", "redundancy", "chains"],
+        ["cyto->histo"],
+        "'cyto->histo' is not a source",
+    ),
+    "rate of zero": (
+        ["experiments", "redundancy", "lists", "rate"],
+        [0],
+        "has the rate 0; a rate is a percentage in (0, 100]",
+    ),
+    "rate over a hundred": (["experiments", "redundancy", "lists", "rate"], [120], "has the rate 120"),
+    "placeholder without a list": (["experiments", "redundancy", "lists"], {}, "has no list for {rate}"),
+    "unknown recipe": (
+        ["experiments", "replay", "recipe"],
+        "smal",
+        "experiments.replay names the unknown recipe 'smal'; did you mean 'small'?",
+    ),
+    "unknown test set": (
+        ["experiments", "replay", "tests"],
+        ["hist"],
+        "experiments.replay names the unknown test 'hist'; did you mean 'histo'?",
+    ),
+    "unknown metric": (
+        ["experiments", "replay", "metrics"],
+        ["dyce"],
+        "experiments.replay.metrics.0 is 'dyce'; did you mean 'dice'?",
+    ),
+    "option of another method": (
+        ["selectors", "random", "gain"],
+        "sum",
+        "selectors.random.gain means nothing to the method 'random'",
+    ),
+    "selector under a reserved name": (
+        ["selectors", "some"],
+        {"method": "few"},
+        "the method 'few' goes by the name 'few'",
+    ),
+    "number of the wrong kind": (["patches", "stride"], 0, "patches.stride is 0"),
+    "steps and epochs": (
+        ["recipes", "small", "epochs"],
+        5,
+        "recipes.small needs 'steps' or 'epochs', and only one of them",
+    ),
+    "unknown parent": (["recipes", "small", "parent"], "big", "recipes.small.parent is 'big'"),
+    "unknown chain in a phenomenon": (
+        ["phenomena", "fine_tuning_forgets", "chains", "after"],
+        "cyto_to_hysto",
+        "names the unknown dataset 'hysto'; did you mean 'histo'?",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_what_is_wrong_is_told_with_the_culprit(default, root, name):
+    path, value, message = PROBLEMS[name]
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        complete(changed(default, path, value), root)
+
+
+def test_all_problems_are_told_at_once(default, root):
+    config = changed(changed(default, ["patches", "border"], "pads"), ["patches", "strid"], 3)
+    with pytest.raises(ConfigError, match="2 problems"):
+        complete(config, root)
+
+
+def test_the_message_names_the_file_a_problem_stands_in(default, root, tmp_path):
+    study = tmp_path / "mine.yaml"
+    study.write_text("patches: {strid: 3}\n")
+    config = layer(default, yaml.safe_load(study.read_text()))
+    with pytest.raises(ConfigError, match=re.escape(f"{study}: unknown key 'strid'")):
+        complete(config, root, [Path(root / "config/config.yaml"), study])
+
+
+def test_a_misspelt_key_in_a_dataset_file_is_told(default, root, tmp_path):
+    for folder in ("workflow/schemas", "config/datasets"):
+        (tmp_path / folder).mkdir(parents=True)
+        for file in (root / folder).glob("*.yaml"):
+            (tmp_path / folder / file.name).write_text(file.read_text())
+    broken = tmp_path / "config/datasets/synthetic_cyto.yaml"
+    broken.write_text(broken.read_text().replace("domain:", "domian:"))
+    with pytest.raises(ConfigError, match=r"config/datasets/synthetic_cyto.yaml: unknown key 'domian'"):
+        complete(default, tmp_path)

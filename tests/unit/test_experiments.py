@@ -1,0 +1,48 @@
+"""Experiments: patterns filled in from lists."""
+
+import pytest
+
+from frugalseg.experiments import expand, models, requests
+
+EXPERIMENT = {
+    "chains": [
+        "cyto@{selector}{rate}",
+        {"chain": "cyto@random{rate}", "fields": {"selector": "lots"}, "seeds": [0, 1], "label": "{rate} % by lot"},
+        {"chain": "cyto", "fields": {"rate": 100}},
+    ],
+    "lists": {"selector": ["dq", "kcenter"], "rate": [1, 10]},
+    "tests": ["cyto", "histo"],
+    "recipe": "small",
+    "seeds": [7],
+}
+
+
+def test_a_pattern_stands_for_every_combination_of_its_lists():
+    entries = expand(EXPERIMENT)
+    assert [entry.chain for entry in entries] == [
+        "cyto@dq1",
+        "cyto@dq10",
+        "cyto@kcenter1",
+        "cyto@kcenter10",
+        "cyto@random1",
+        "cyto@random10",
+        "cyto",
+    ]
+    assert entries[1].fields == {"selector": "dq", "rate": 10, "label": "cyto@dq10"}
+    assert entries[5].fields == {"selector": "lots", "rate": 10, "label": "10 % by lot"}
+    assert [entry.seeds for entry in entries] == [(7,)] * 4 + [(0, 1)] * 2 + [(7,)]
+
+
+def test_each_model_is_listed_once_whatever_number_of_experiments_use_it():
+    assert len(models([EXPERIMENT, EXPERIMENT])) == 4 + 2 * 2 + 1
+
+
+def test_requests_name_every_metrics_file_in_order():
+    wanted = [(entry.chain, seed, test) for entry, seed, test in requests(EXPERIMENT)]
+    assert wanted[:2] == [("cyto@dq1", 7, "cyto"), ("cyto@dq1", 7, "histo")]
+    assert len(wanted) == 2 * (4 + 4 + 1)
+
+
+def test_a_placeholder_without_a_list_is_refused():
+    with pytest.raises(ValueError, match=r"'cyto@dq\{percent\}' has no list for \{percent\}"):
+        expand({**EXPERIMENT, "chains": ["cyto@dq{percent}"]})

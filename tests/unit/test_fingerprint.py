@@ -1,0 +1,48 @@
+"""The fingerprint follows the code, not the comments."""
+
+import sys
+
+import pytest
+
+from frugalseg.fingerprint import fingerprint
+
+SOURCE = '''
+"""A module."""
+
+
+def double(x):
+    """Twice x."""
+    return 2 * x  # a comment
+'''
+
+
+@pytest.fixture
+def fingerprint_of(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def of(text):
+        (tmp_path / "somemodule.py").write_text(text)
+        fingerprint.cache_clear()
+        return fingerprint("somemodule")
+
+    yield of
+    sys.modules.pop("somemodule", None)
+    fingerprint.cache_clear()
+
+
+def test_comments_and_docstrings_do_not_count(fingerprint_of):
+    reworded = SOURCE.replace("Twice x.", "Two times x.").replace("# a comment", "# another").replace("A module", "Text")
+    assert fingerprint_of(SOURCE) == fingerprint_of(reworded)
+
+
+def test_code_counts(fingerprint_of):
+    assert fingerprint_of(SOURCE) != fingerprint_of(SOURCE.replace("2 * x", "3 * x"))
+
+
+def test_a_package_stands_for_all_its_modules():
+    assert fingerprint("frugalseg.kernels") != fingerprint("frugalseg.kernels.overlap")
+
+
+def test_an_unknown_module_is_an_error():
+    with pytest.raises(ModuleNotFoundError, match="no module named 'frugalseg.nothing'"):
+        fingerprint("frugalseg.nothing")

@@ -1,0 +1,277 @@
+"""The config of a study: layered, checked against its schema and against itself, completed with defaults.
+
+Every problem is found before a rule is looked at, and told with the file it stands in, the culprit, and the nearest
+name that would have been right.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
+from frugalseg.experiments import expand
+
+KeyPath = tuple[str | int, ...]
+
+
+class ConfigError(ValueError):
+    """Everything that is wrong with a config, one line a problem."""
+
+
+def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Check a study's config and fill in what it leaves to defaults.
+
+    Parameters
+    ----------
+    config : mapping
+        The layered config, e.g. ``config/studies/real.yaml`` over ``config/config.yaml``. A key that a study sets
+        to null is taken away, so that a study can drop an experiment of the default one.
+    root : Path
+        The repository: schemas lie in ``workflow/schemas``, datasets in ``config/datasets``.
+    files : sequence of Path
+        The files that were layered, later over earlier; messages name the one a problem stands in.
+
+    Returns
+    -------
+    dict
+        The config with its defaults; ``datasets`` maps each name to the whole block of its file.
+
+    Raises
+    ------
+    ConfigError
+        Listing every problem found.
+    """
+    config = _without_nulls(config)
+    schema = _load(root / "workflow/schemas/config.schema.yaml")
+    problems = [f"{_file_of(path, files)}{message}" for path, message in _schema_problems(config, schema)]
+    if problems:
+        raise ConfigError(_report(problems))
+    _fill_defaults(config, schema, schema)
+    datasets, problems = _load_datasets(config["datasets"], root, files)
+    problems += [f"{_file_of(path, files)}{message}" for path, message in _cross_problems(config)]
+    if problems:
+        raise ConfigError(_report(problems))
+    return {**config, "datasets": datasets}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A clause that offers the nearest valid name, or lists them all where none is near."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Every chain a completed or raw config names, with the path of keys it stands at.
+
+    Raises
+    ------
+    ValueError, ChainError
+        When a pattern lacks a list or a chain does not parse; the error has an attribute ``path``.
+    """
+    for name, experiment in config["experiments"].items():
+        path: KeyPath = ("experiments", name, "chains")
+        try:
+            entries = expand(experiment)
+        except ValueError as error:
+            error.path = path  # type: ignore[attr-defined]
+            raise
+        yield from ((path, entry.chain) for entry in entries)
+    segmentations = config.get("figures", {}).get("segmentations", {})
+    yield from ((("figures", "segmentations", "chains"), chain) for chain in segmentations.get("chains", []))
+    for name, phenomenon in config.get("phenomena", {}).items():
+        yield from ((("phenomena", name, "chains"), chain) for chain in phenomenon["chains"].values())
+
+
+def _report(problems: Sequence[str]) -> str:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f"the config has {count}:\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def _load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _file_of(path: KeyPath, files: Sequence[Path]) -> str:
+    """The last layered file in which the longest part of a path of keys stands, as a prefix of a message."""
+    best, depth = None, -1
+    for file in files:
+        value, reached = _load(Path(file)), 0
+        for key in path:
+            if isinstance(value, Mapping) and key in value:
+                value, reached = value[key], reached + 1
+            else:
+                break
+        if reached >= depth:
+            best, depth = file, reached
+    return f"{best}: " if best is not None else ""
+
+
+def _dotted(path: Iterable[str | int]) -> str:
+    return ".".join(map(str, path)) or "the top level"
+
+
+def _schema_problems(config: Any, schema: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(config), key=lambda error: [str(key) for key in error.absolute_path]
+    )
+    for error in errors:
+        yield from _explain(error)
+
+
+def _explain(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
+    path = tuple(error.absolute_path)
+    where = _dotted(path)
+    if error.validator == "additionalProperties" and isinstance(error.schema.get("properties"), dict):
+        known = error.schema["properties"]
+        for key in error.instance:
+            if key not in known:
+                yield (*path, key), f"unknown key {key!r} in {where}; {nearest(str(key), known)}"
+    elif error.validator == "enum":
+        yield path, f"{where} is {error.instance!r}; {nearest(str(error.instance), map(str, error.validator_value))}"
+    elif error.validator == "required":
+        # One error a missing key; its name is in the message alone.
+        missing = error.message.split("'")[1]
+        yield path, f"{where} lacks the key {missing!r}"
+    elif error.validator is None:
+        yield path, f"{where} is {error.instance!r}, but does not go with the keys beside it; take it away"
+    elif error.validator == "oneOf" and all("required" in option for option in error.validator_value):
+        options = " or ".join(repr(option["required"][0]) for option in error.validator_value)
+        yield path, f"{where} needs {options}, and only one of them"
+    elif error.validator == "oneOf" and error.context:
+        deepest = max(error.context, key=lambda inner: len(inner.absolute_path) + (inner.validator != "type"))
+        yield from _explain(deepest)
+    else:
+        yield path, f"{where} is {error.instance!r}: {error.message}"
+
+
+def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    """Put the defaults of a schema into a value that it has accepted, in place."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    if not isinstance(value, dict):
+        return
+    for key, inner in schema.get("properties", {}).items():
+        if key not in value and "default" in inner:
+            value[key] = _copy(inner["default"])
+        if key in value:
+            _fill_defaults(value[key], inner, root)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        for item in value.values():
+            _fill_defaults(item, others, root)
+
+
+def _copy(value: Any) -> Any:
+    return type(value)(value) if isinstance(value, dict | list) else value
+
+
+def _load_datasets(names: Mapping[str, str], root: Path, files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+    """Read the file of each dataset and check it against its own schema."""
+    schema = _load(root / "workflow/schemas/dataset.schema.yaml")
+    folder = root / "config/datasets"
+    known = [path.stem for path in folder.glob("*.yaml")]
+    blocks, problems = {}, []
+    for name, stem in names.items():
+        if stem not in known:
+            where = _file_of(("datasets", name), files)
+            missing = f"there is no config/datasets/{stem}.yaml; {nearest(stem, known)}"
+            problems.append(f"{where}unknown dataset {stem!r} for {name!r}: {missing}")
+            continue
+        block = _without_nulls(_load(folder / f"{stem}.yaml"))
+        faults = list(_schema_problems(block, schema))
+        problems += [f"config/datasets/{stem}.yaml: {message}" for _, message in faults]
+        if not faults:
+            _fill_defaults(block, schema, schema)
+            blocks[name] = block
+    return blocks, problems
+
+
+def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Names that one part of the config uses and another does not define."""
+    yield from _chain_problems(config)
+    for section in ("experiments", "phenomena"):
+        for name, block in config[section].items():
+            yield from _name_problems((section, name), block, config)
+    for name, block in config["figures"].items():
+        yield from _name_problems(("figures", name), block, config)
+    for name, recipe in config["recipes"].items():
+        parent = recipe.get("parent", name)
+        if parent not in config["recipes"]:
+            yield (
+                ("recipes", name, "parent"),
+                f"recipes.{name}.parent is {parent!r}; {nearest(parent, config['recipes'])}",
+            )
+    for name, selector in config["selectors"].items():
+        surplus = [key for key in ("gain", "sample") if key in selector and selector["method"] != "dq"]
+        if surplus:
+            yield (
+                ("selectors", name, surplus[0]),
+                f"selectors.{name}.{surplus[0]} means nothing to the method {selector['method']!r}",
+            )
+        if (selector["method"] in IMAGE_SELECTORS) != (name in IMAGE_SELECTORS):
+            reserved = ", ".join(sorted(IMAGE_SELECTORS))
+            yield (
+                ("selectors", name),
+                f"selectors.{name}: the method {reserved!r} goes by the name {reserved!r} and no other",
+            )
+
+
+def _chain_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    seen: set[str] = set()
+    try:
+        for path, text in chains_of(config):
+            if text in seen:
+                continue
+            seen.add(text)
+            yield from ((path, f"{_dotted(path)}: {message}") for message in _unknown_in_chain(parse(text), config))
+    except (ValueError, ChainError) as error:
+        path = getattr(error, "path", ("experiments",))
+        yield path, f"{_dotted(path)}: {error}"
+
+
+def _unknown_in_chain(chain: Chain, config: Mapping[str, Any]) -> Iterator[str]:
+    for stage in chain.stages:
+        for source in stage.sources:
+            if source.dataset not in config["datasets"]:
+                yield f"chain '{chain}' names the unknown dataset {source.dataset!r}; {nearest(source.dataset, config['datasets'])}"
+            if source.subset and source.subset.selector not in config["selectors"]:
+                selector = source.subset.selector
+                yield f"chain '{chain}' names the unknown selector {selector!r}; {nearest(selector, config['selectors'])}"
+
+
+def _name_problems(path: KeyPath, block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Recipes, test sets, datasets and selectors that a block names and the config does not have."""
+    items = (
+        [item for item in block["chains"] if isinstance(item, Mapping)] if isinstance(block.get("chains"), list) else []
+    )
+    named = {
+        "recipe": ([block["recipe"]] if "recipe" in block else [])
+        + [item["recipe"] for item in items if "recipe" in item],
+        "test": ([block["test"]] if "test" in block else []) + list(block.get("tests", [])),
+        "dataset": [block["dataset"]] if "dataset" in block else [],
+        "selector": list(block.get("selectors", [])),
+    }
+    known = {
+        "recipe": config["recipes"],
+        "test": config["datasets"],
+        "dataset": config["datasets"],
+        "selector": config["selectors"],
+    }
+    for kind, names in named.items():
+        for name in names:
+            if name not in known[kind]:
+                yield path, f"{_dotted(path)} names the unknown {kind} {name!r}; {nearest(name, known[kind])}"

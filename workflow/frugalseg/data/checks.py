@@ -1,0 +1,147 @@
+"""What can be wrong with the images and labels of a dataset, found before anything is trained on them.
+
+Every file is looked at before anything is raised: `Problems` collects, and raises one error that lists them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+_SHOWN = 5
+
+
+class DataError(ValueError):
+    """Images or labels that cannot be used; the message names the file, what is wrong and what to do."""
+
+
+class Problems:
+    """A list of faults, raised together."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Note a fault: the file, what is wrong, what to do."""
+        self._lines.append(line)
+
+    def raise_any(self, name: str) -> None:
+        """Raise every fault noted so far for the dataset `name`.
+
+        Raises
+        ------
+        DataError
+            If there is any.
+        """
+        if self._lines:
+            count = "1 problem" if len(self._lines) == 1 else f"{len(self._lines)} problems"
+            raise DataError(f"the dataset {name} has {count}:\n" + "\n".join(f"  - {line}" for line in self._lines))
+
+
+class Register:
+    """Names and contents of the images of all splits: finds names used twice and identical images."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, tuple[str, str]] = {}
+        self._contents: dict[str, tuple[str, str]] = {}
+
+    def add_name(self, split: str, name: str, file: str) -> Iterator[str]:
+        """Note the name of an image, and yield a fault if another image of any split has it."""
+        first_split, first_file = self._names.setdefault(name, (split, file))
+        if first_file != file:
+            where = f"of both {first_split} and {split}" if first_split != split else f"twice in {split}"
+            yield (
+                f"{file}: the name {name!r} is that of an image {where} (the other is {first_file}); "
+                "rename one, or take one out if they are the same image"
+            )
+
+    def add_content(self, split: str, pixels: np.ndarray, file: str) -> tuple[str | None, str | None]:
+        """Note the pixels of an image.
+
+        Returns
+        -------
+        fault : str or None
+            If the identical image is in another split: the test would be on an image trained on.
+        twin : str or None
+            File of the identical image in the same split, which is only worth a note.
+        """
+        content = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+        first_split, first_file = self._contents.setdefault(content, (split, file))
+        if first_file == file:
+            return None, None
+        if first_split == split:
+            return None, first_file
+        return (
+            f"{file}: the image of {split} is identical to {first_file} of {first_split}, so the test would be on an "
+            "image trained on; take one of them out"
+        ), None
+
+
+def partner_fault(image: Path, label: Path) -> str | None:
+    """The fault of a case of which the image or the label is missing."""
+    if not label.exists():
+        return f"{image}: has no label; expected {label}. Add the label, or take the image out"
+    if not image.exists():
+        return f"{label}: has no image; expected {image}. Add the image, or take the label out"
+    return None
+
+
+def image_faults(pixels: np.ndarray, file: str) -> Iterator[str]:
+    """Faults of the selected channels of an image, (C, H, W)."""
+    if not np.isfinite(pixels).all():
+        count = int((~np.isfinite(pixels)).sum())
+        yield f"{file}: {count} pixels are NaN or infinite; replace them, or take the image out"
+    elif (pixels == pixels[:, :1, :1]).all():
+        yield f"{file}: the image is constant (every pixel is {pixels[0, 0, 0]:g}); export it again, or take it out"
+
+
+def label_faults(labels: np.ndarray, shape: tuple[int, int], file: str, image: str) -> Iterator[str]:
+    """Faults of a label image that belongs to an image of (height, width) `shape`."""
+    if labels.ndim != 2:
+        yield (
+            f"{file}: the label image has the shape {labels.shape}, like a colour image; save one integer per pixel, "
+            "0 for background and another number for each cell"
+        )
+    elif labels.shape != shape:
+        yield (
+            f"{file}: the label image is {labels.shape[0]}x{labels.shape[1]} pixels, its image {image} "
+            f"{shape[0]}x{shape[1]}; take the label image that belongs to the image, neither cropped nor scaled"
+        )
+    elif labels.dtype.kind == "f":
+        fractions = "" if np.array_equal(labels, np.round(labels)) else ", some of them fractions or NaN"
+        yield f"{file}: the label image holds {labels.dtype} numbers{fractions}; save the labels as integers"
+    elif labels.dtype.kind not in "iub":
+        yield f"{file}: the label image holds {labels.dtype} numbers; save the labels as integers"
+    elif labels.min() < 0:
+        yield f"{file}: the label image holds negative numbers; use 0 for background and 1, 2, ... for the cells"
+    elif not labels.any():
+        yield f"{file}: the label image is empty (no cell at all); annotate the image, or take it out of the dataset"
+
+
+def nothing_found(root: Path, pattern: str, key: str) -> str:
+    """The fault of a pattern that no file fits, with what lies where the files were looked for.
+
+    Parameters
+    ----------
+    root : Path
+        Folder the pattern starts from.
+    pattern : str
+        Path with wildcards, relative to `root`.
+    key : str
+        Key of the dataset's split options that holds the pattern.
+    """
+    fixed = []
+    for part in Path(pattern).parent.parts:
+        if "*" in part or "{" in part:
+            break
+        fixed.append(part)
+    folder = root.joinpath(*fixed)
+    existing = next(path for path in (folder, *folder.parents, Path()) if path.is_dir())
+    entries = sorted(f"{path.name}/" if path.is_dir() else path.name for path in existing.iterdir())
+    more = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+    content = f"{existing} holds {', '.join(entries[:_SHOWN])}{more}" if entries else f"{existing} is empty"
+    missing = "which does not exist; " if existing != folder else ""
+    return f"{folder}: no file fits {pattern!r} here, {missing}{content}. Correct `{key}` or `root` of the dataset"

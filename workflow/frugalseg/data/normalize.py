@@ -1,0 +1,95 @@
+"""Channels picked from an image and brought to a common range; label images numbered from 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from frugalseg.data.checks import DataError
+
+Channels = Literal["grey"] | Sequence[int]
+
+
+def select_channels(pixels: np.ndarray, channels: Channels, file: str) -> np.ndarray:
+    """Pick or average the channels of an image.
+
+    Parameters
+    ----------
+    pixels : np.ndarray
+        (C, H, W), any real dtype.
+    channels : "grey" or two ints
+        "grey" keeps a single channel and averages colour to one; two indices pick cytoplasm and nucleus.
+    file : str
+        File of the image, for messages.
+
+    Returns
+    -------
+    np.ndarray
+        (1, H, W) or (2, H, W) float32.
+
+    Raises
+    ------
+    DataError
+        If "grey" is asked of an image that is neither grey nor colour, or a channel does not exist.
+    """
+    count = len(pixels)
+    if channels == "grey":
+        if count not in (1, 3):
+            raise DataError(
+                f"{file}: has {count} channels, which are neither grey nor colour; "
+                "name two of them in `channels` of the dataset, e.g. [0, 1]"
+            )
+        return pixels.astype(np.float32).mean(axis=0, keepdims=True)
+    if max(channels) >= count:
+        raise DataError(
+            f"{file}: has {count} channel{'s' if count > 1 else ''}, so {list(channels)} cannot be picked; "
+            f"`channels` of the dataset counts from 0"
+        )
+    return pixels[list(channels)].astype(np.float32)
+
+
+def normalize(pixels: np.ndarray) -> np.ndarray:
+    """Bring each channel of an image to the range from its 1st to its 99th percentile.
+
+    A channel of which so few pixels differ that the percentiles are equal is brought to its full range instead.
+
+    Parameters
+    ----------
+    pixels : np.ndarray
+        (C, H, W), finite.
+
+    Returns
+    -------
+    np.ndarray
+        (C, H, W) float32, 0 at the 1st percentile and 1 at the 99th, not clipped; 0 for a constant channel.
+    """
+    return np.stack([_normalize_channel(channel) for channel in pixels])
+
+
+def relabel(labels: np.ndarray) -> np.ndarray:
+    """Number the cells of a label image 1..n in the order of their numbers, so that none is skipped.
+
+    Parameters
+    ----------
+    labels : np.ndarray
+        (H, W) integer or bool, 0 is background.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) int32.
+    """
+    numbers, positions = np.unique(labels, return_inverse=True)
+    skipped = 0 if numbers[0] == 0 else 1
+    return (positions.reshape(labels.shape) + skipped).astype(np.int32)
+
+
+def _normalize_channel(channel: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(channel, (1, 99))
+    if low == high:
+        low, high = float(channel.min()), float(channel.max())
+    if low == high:
+        return np.zeros(channel.shape, np.float32)
+    return ((channel - low) / (high - low)).astype(np.float32)

@@ -1,0 +1,114 @@
+"""From the files of a dataset to checked, normalised images: everything is looked at, then all or nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from frugalseg.data.checks import DataError, Problems, Register, image_faults, label_faults
+from frugalseg.data.normalize import Channels, normalize, relabel, select_channels
+from frugalseg.data.readers import Sample
+from frugalseg.data.sources import samples
+from frugalseg.data.stores import ImageWriter, open_images
+
+
+def prepare(
+    dataset: Mapping[str, Any], name: str, data_root: str | Path, folder_train: str | Path, folder_test: str | Path
+) -> dict[str, Any]:
+    """Read, check and normalise both splits of a dataset, and write an image store for each.
+
+    Parameters
+    ----------
+    dataset : mapping
+        The dataset, as its file in config/datasets describes it, with defaults filled in.
+    name : str
+        Name of the dataset, for messages and the report.
+    data_root : str or Path
+        What ``{data_root}`` stands for in the dataset's ``root``.
+    folder_train, folder_test : str or Path
+        Folders of the two stores.
+
+    Returns
+    -------
+    dict
+        Report that can be written as JSON: the dataset's name and title and, for each split, numbers of images and cells,
+        mean cell diameter (px), sizes, what readers had to resolve, and images that are identical.
+
+    Raises
+    ------
+    DataError
+        Listing every problem of every file of both splits; nothing is written then.
+    """
+    problems, register = Problems(), Register()
+    with ImageWriter(folder_train) as train, ImageWriter(folder_test) as test:
+        notes = {
+            split: _write_split(
+                split,
+                samples(dataset, split, data_root, problems),
+                dataset["channels"],
+                writer,
+                problems,
+                register,
+            )
+            for split, writer in (("train", train), ("test", test))
+        }
+        problems.raise_any(name)
+    folders = {"train": folder_train, "test": folder_test}
+    return {
+        "dataset": name,
+        "title": dataset["title"],
+        "splits": {split: _describe(folder) | notes[split] for split, folder in folders.items()},
+    }
+
+
+def _write_split(
+    split: str,
+    loaded: Iterable[Sample],
+    channels: Channels,
+    writer: ImageWriter,
+    problems: Problems,
+    register: Register,
+) -> dict[str, Any]:
+    """Write the sound images of one split; note the faults of the others."""
+    resolved: Counter[str] = Counter()
+    identical: list[list[str]] = []
+    for sample in tqdm(loaded, desc=f"{split} images", unit="image", mininterval=1):
+        try:
+            pixels = select_channels(sample.pixels, channels, sample.image)
+        except DataError as error:
+            problems.add(str(error))
+            continue
+        fault, twin = register.add_content(split, pixels, sample.image)
+        faults = [
+            *register.add_name(split, sample.name, sample.image),
+            *([fault] if fault else []),
+            *image_faults(pixels, sample.image),
+            *label_faults(sample.labels, pixels.shape[1:], sample.label, sample.image),
+        ]
+        for line in faults:
+            problems.add(line)
+        if faults:
+            continue
+        if twin:
+            identical.append([twin, sample.image])
+        resolved.update(sample.notes)
+        writer.add(sample.name, normalize(pixels), relabel(sample.labels))
+    return {"resolved": dict(sorted(resolved.items())), "identical": identical}
+
+
+def _describe(folder: str | Path) -> dict[str, Any]:
+    """Numbers of images and cells, mean cell diameter and sizes of an image store."""
+    table = open_images(folder).table
+    cells = int(table["cells"].sum())
+    sizes = Counter(f"{height}x{width}" for height, width in zip(table["height"], table["width"], strict=True))
+    return {
+        "images": len(table),
+        "channels": int(table["channels"].iloc[0]),
+        "cells": cells,
+        "diameter": round(float((table["diameter"] * table["cells"]).sum() / cells), 2),
+        "sizes": dict(sorted(sizes.items())),
+    }

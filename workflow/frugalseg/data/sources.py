@@ -1,0 +1,100 @@
+"""Where the images of a dataset come from: files in a publisher's layout, or the synthetic microscope."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalseg.data.checks import DataError, Problems, partner_fault
+from frugalseg.data.readers import Case, Sample, bbbc038, monuseg, pairs
+
+SPLITS = ("train", "test")
+READERS = {"pairs": pairs, "bbbc038": bbbc038, "monuseg": monuseg}
+
+
+def samples(dataset: Mapping[str, Any], split: str, data_root: str | Path, problems: Problems) -> Iterator[Sample]:
+    """Load the images of one split, one after another.
+
+    Parameters
+    ----------
+    dataset : mapping
+        The dataset, as its file in config/datasets describes it.
+    split : {"train", "test"}
+        Which part.
+    data_root : str or Path
+        What ``{data_root}`` stands for in the dataset's ``root``.
+    problems : Problems
+        Files that are missing or cannot be read are noted here, and left out.
+
+    Yields
+    ------
+    Sample
+        In the order of the names.
+    """
+    if dataset["source"] == "synthetic":
+        yield from _drawn(dataset, split)
+        return
+    reader = READERS[dataset["reader"]]
+    try:
+        cases = reader.find(root_of(dataset, data_root), dataset["splits"][split])
+    except DataError as error:
+        problems.add(f"{split}: {error}")
+        return
+    for case in cases:
+        if fault := partner_fault(case.image, case.label):
+            problems.add(fault)
+            continue
+        try:
+            sample = reader.load(case)
+        except DataError as error:
+            problems.add(str(error))
+            continue
+        yield sample
+
+
+def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
+    """A digest of the paths, sizes and times of a dataset's files, which changes when one of them does.
+
+    No file is opened, and none need be there: a study can be planned before its images are.
+    """
+    if dataset["source"] == "synthetic":
+        return "drawn"
+    root = root_of(dataset, data_root)
+    files: list[Path] = []
+    for split in SPLITS:
+        try:
+            cases = READERS[dataset["reader"]].find(root, dataset["splits"][split])
+        except DataError:
+            continue
+        files.extend(file for case in cases for file in _files(case))
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        status = file.stat()
+        digest.update(f"{file.relative_to(root).as_posix()} {status.st_size} {int(status.st_mtime)}\n".encode())
+    return f"{len(files)} files, sha256 {digest.hexdigest()}"
+
+
+def root_of(dataset: Mapping[str, Any], data_root: str | Path) -> Path:
+    """Folder of a dataset's files."""
+    return Path(dataset["root"].replace("{data_root}", str(data_root)))
+
+
+def _files(case: Case) -> Iterator[Path]:
+    yield from (path for path in (case.image, case.label) if path.is_file())
+    if case.label.is_dir():
+        yield from case.label.iterdir()
+
+
+def _drawn(dataset: Mapping[str, Any], split: str) -> Iterator[Sample]:
+    # Every start of Snakemake imports this module; the microscope's libraries are not worth half a second of each.
+    from frugalseg.data.synthetic import draw
+
+    drawings = draw(dataset["domain"], dataset[split], dataset["size"], dataset["seed"], split)
+    for name, image, labels in drawings:
+        origin = f"{name} (drawn)"
+        pixels = np.moveaxis(image, 2, 0) if image.ndim == 3 else image[None]
+        yield Sample(name, origin, origin, pixels, labels)

@@ -1,0 +1,298 @@
+"""Stores of images and patches: a few memory-mapped arrays and one CSV row per image or patch.
+
+An image store holds the whole, normalised images of one split, of any sizes, one after another in flat arrays.
+A patch store holds windows of one size with their training targets. Both are written under ``.partial`` names and
+moved into place when they are complete, the CSV last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+
+IMAGE_COLUMNS = ["image", "channels", "height", "width", "cells", "diameter"]
+PATCH_COLUMNS = ["patch", "image", "y", "x", "cells", "diameter"]
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patches of one dataset with their labels and target flows.
+
+    Attributes
+    ----------
+    images : np.memmap
+        (N, C, H, W) float16, normalised.
+    labels : np.memmap
+        (N, H, W) uint16, 1..n in each patch, 0 is background.
+    flows : np.memmap
+        (N, 2, H, W) float16, unit vectors (y, x), 0 outside cells.
+    table : pd.DataFrame
+        N rows: patch, image, y, x, cells, diameter.
+    """
+
+    images: np.memmap
+    labels: np.memmap
+    flows: np.memmap
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+class Images:
+    """Whole images of one split, read from memory-mapped flat arrays.
+
+    Attributes
+    ----------
+    table : pd.DataFrame
+        One row per image: image, channels, height, width, cells, diameter.
+    """
+
+    def __init__(self, table: pd.DataFrame, pixels: np.memmap, labels: np.memmap) -> None:
+        self.table = table
+        self._pixels = pixels
+        self._labels = labels
+        areas = (table["height"] * table["width"]).to_numpy(np.int64)
+        self._label_offsets = np.concatenate([[0], np.cumsum(areas)])
+        self._pixel_offsets = np.concatenate([[0], np.cumsum(areas * table["channels"].to_numpy(np.int64))])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the images, in the order of the store."""
+        return self.table["image"].tolist()
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Normalised pixels of one image, (C, H, W) float32."""
+        row = self.table.iloc[index]
+        flat = self._pixels[self._pixel_offsets[index] : self._pixel_offsets[index + 1]]
+        return flat.astype(np.float32).reshape(row["channels"], row["height"], row["width"])
+
+    def labels(self, index: int) -> np.ndarray:
+        """Label image of one image, (H, W) int32, 0 is background."""
+        row = self.table.iloc[index]
+        flat = self._labels[self._label_offsets[index] : self._label_offsets[index + 1]]
+        return flat.astype(np.int32).reshape(row["height"], row["width"])
+
+
+def open_patches(folder: str | Path) -> Patches:
+    """Patches of the store in `folder`, memory-mapped read-only.
+
+    Raises
+    ------
+    ValueError
+        If the arrays and the table differ in length.
+    """
+    folder = Path(folder)
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "flows")}
+    table = _read_table(folder / "patches.csv")
+    lengths = {name: len(array) for name, array in arrays.items()} | {"table": len(table)}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{folder}: the parts of this patch store differ in length ({lengths}); cut the patches again")
+    return Patches(**arrays, table=table)
+
+
+def open_images(folder: str | Path) -> Images:
+    """Images of the store in `folder`, memory-mapped read-only.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not hold as many pixels as the table says.
+    """
+    folder = Path(folder)
+    images = Images(
+        _read_table(folder / "images.csv"),
+        np.load(folder / "pixels.npy", mmap_mode="r"),
+        np.load(folder / "labels.npy", mmap_mode="r"),
+    )
+    expected = (images._pixel_offsets[-1], images._label_offsets[-1])
+    if (len(images._pixels), len(images._labels)) != expected:
+        raise ValueError(f"{folder}: pixels.npy or labels.npy does not fit images.csv; prepare the dataset again")
+    return images
+
+
+class ImageWriter:
+    """Writes an image store, image by image, without knowing beforehand how many there are.
+
+    Used as a context: leaving it moves the files into place, leaving it by an exception removes what was written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self._rows: list[tuple] = []
+
+    def __enter__(self) -> ImageWriter:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._pixels = _FlatArray(_partial(self._folder / "pixels.npy"), np.dtype(np.float16))
+        self._labels = _FlatArray(_partial(self._folder / "labels.npy"), np.dtype(np.int32))
+        return self
+
+    def add(self, name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
+        """Append one image.
+
+        Parameters
+        ----------
+        name : str
+            Name of the image, unique in the store.
+        pixels : np.ndarray
+            (C, H, W), normalised.
+        labels : np.ndarray
+            (H, W) integer, 0 is background.
+        """
+        self._pixels.append(to_float16(pixels))
+        self._labels.append(labels)
+        self._rows.append((name, *pixels.shape, *measure_cells(labels)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pixels.close()
+        self._labels.close()
+        names = ["pixels.npy", "labels.npy", "images.csv"]
+        if kind is None:
+            _write_table(pd.DataFrame(self._rows, columns=IMAGE_COLUMNS), self._folder / "images.csv")
+            _move_into_place(self._folder, names)
+        else:
+            _remove_partials(self._folder, names)
+
+
+class PatchWriter:
+    """Writes a patch store of a known number of patches.
+
+    Used as a context: leaving it moves the files into place, leaving it by an exception removes what was written.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of the store; made if it is missing.
+    table : pd.DataFrame
+        patch, image, y, x of every patch; cells and diameter are filled in as patches are written.
+    channels, size : int
+        Channels of the images; height and width of a patch in pixels.
+    """
+
+    def __init__(self, folder: str | Path, table: pd.DataFrame, channels: int, size: int) -> None:
+        self._folder = Path(folder)
+        self._table = table
+        self._shapes = {
+            "images": ((len(table), channels, size, size), np.float16),
+            "labels": ((len(table), size, size), np.uint16),
+            "flows": ((len(table), 2, size, size), np.float16),
+        }
+        self._cells: list[tuple[int, float]] = []
+
+    def __enter__(self) -> PatchWriter:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._arrays = {
+            name: np.lib.format.open_memmap(_partial(self._folder / f"{name}.npy"), mode="w+", dtype=dtype, shape=shape)
+            for name, (shape, dtype) in self._shapes.items()
+        }
+        return self
+
+    def add(self, images: np.ndarray, labels: np.ndarray, flows: np.ndarray) -> None:
+        """Append a batch of patches: images (B, C, H, W), labels (B, H, W) uint16, flows (B, 2, H, W)."""
+        batch = slice(len(self._cells), len(self._cells) + len(images))
+        self._arrays["images"][batch] = to_float16(images)
+        self._arrays["labels"][batch] = labels
+        self._arrays["flows"][batch] = flows
+        self._cells.extend(measure_cells(label) for label in labels)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for array in self._arrays.values():
+            array.flush()
+        self._arrays.clear()
+        names = [f"{name}.npy" for name in self._shapes] + ["patches.csv"]
+        if kind is None:
+            table = self._table.assign(
+                cells=[cells for cells, _ in self._cells], diameter=[diameter for _, diameter in self._cells]
+            )
+            _write_table(table[PATCH_COLUMNS], self._folder / "patches.csv")
+            _move_into_place(self._folder, names)
+        else:
+            _remove_partials(self._folder, names)
+
+
+def measure_cells(labels: np.ndarray) -> tuple[int, float]:
+    """Number of cells and their mean equivalent diameter from a label image.
+
+    Parameters
+    ----------
+    labels : np.ndarray
+        (H, W) integer, 0 is background.
+
+    Returns
+    -------
+    tuple of int and float
+        Number of labels; mean of ``2 sqrt(area / pi)`` over them in pixels, 0 if there is none.
+    """
+    areas = np.unique(labels[labels > 0], return_counts=True)[1]
+    if len(areas) == 0:
+        return 0, 0.0
+    return len(areas), float(np.mean(2 * np.sqrt(areas / np.pi)))
+
+
+def to_float16(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as float16; a hot pixel beyond its range (65504) becomes the largest number instead of infinity."""
+    return np.clip(pixels, -_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16)
+
+
+class _FlatArray:
+    """A one-dimensional .npy file that grows; numpy leaves room in the header for the final length."""
+
+    def __init__(self, path: Path, dtype: np.dtype) -> None:
+        self._dtype = dtype
+        self._length = 0
+        self._file: BinaryIO = path.open("wb")
+        self._write_header()
+        self._start = self._file.tell()
+
+    def append(self, array: np.ndarray) -> None:
+        self._file.write(np.ascontiguousarray(array, dtype=self._dtype).tobytes())
+        self._length += array.size
+
+    def close(self) -> None:
+        self._file.seek(0)
+        self._write_header()
+        if self._file.tell() != self._start:
+            raise RuntimeError("the .npy header grew beyond the room numpy leaves for it")
+        self._file.close()
+
+    def _write_header(self) -> None:
+        description = np.lib.format.dtype_to_descr(self._dtype)
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": description, "fortran_order": False, "shape": (self._length,)}
+        )
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    # Names of images may look like numbers ("007") or like missing values ("NA").
+    return pd.read_csv(path, dtype={"image": str}, keep_default_na=False)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(_partial(path), index=False, float_format="%.4f", lineterminator="\n")
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _move_into_place(folder: Path, names: list[str]) -> None:
+    for name in names:
+        _partial(folder / name).replace(folder / name)
+
+
+def _remove_partials(folder: Path, names: list[str]) -> None:
+    for name in names:
+        _partial(folder / name).unlink(missing_ok=True)

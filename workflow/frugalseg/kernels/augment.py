@@ -1,0 +1,160 @@
+"""Random rotation, scale, flip and shift of training batches, with flows that turn with the image."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+
+def random_affine(
+    images: Tensor,
+    labels: Tensor,
+    flows: Tensor,
+    generator: Generator,
+    *,
+    size: int,
+    scale_range: float,
+    rescale: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make a training batch of square crops from patches, each turned, scaled, flipped and shifted at random.
+
+    For each patch are drawn: an angle, uniform in [0, 2 pi); a scale, uniform in [1 - s/2, 1 + s/2] for the `scale_range` s
+    and times `rescale`; a horizontal flip with probability 1/2; a shift, uniform up to half of what the scaled patch exceeds
+    the crop by, in each direction (the augmentation of Cellpose, Stringer et al. 2021).
+
+    Parameters
+    ----------
+    images : (B, C, H, W) floating tensor
+    labels : (B, H, W) integer tensor
+    flows : (B, 2, H, W) floating tensor
+        Flow y, flow x.
+    generator : torch.Generator
+        Draws five numbers for each patch, in the order of the batch and on the generator's own device: with a CPU generator
+        a run sees the same crops on any device.
+    size : int
+        Height and width of the crops in pixels.
+    scale_range : float
+        s above, in [0, 2).
+    rescale : (B,) tensor, optional
+        Factor by which each patch is to be enlarged, such as common diameter / diameter of its cells.
+
+    Returns
+    -------
+    images (B, C, size, size) float32, labels (B, size, size) of the dtype given, flows (B, 2, size, size) float32
+        As `affine` makes them.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together, a size below 1, a scale range outside [0, 2).
+    """
+    if not 0 <= scale_range < 2:
+        raise ValueError(f"scale_range must be in [0, 2), got {scale_range}")
+    count, height, width = labels.shape
+    if rescale is not None and rescale.shape != (count,):
+        raise ValueError(f"rescale must hold one factor for each of {count} patches, got {tuple(rescale.shape)}")
+    drawn = torch.rand((count, 5), generator=generator, device=generator.device, dtype=torch.float64).cpu()
+    angle = 2 * math.pi * drawn[:, 0]
+    scale = 1 - scale_range / 2 + scale_range * drawn[:, 1]
+    if rescale is not None:
+        scale = scale * rescale.detach().cpu().double()
+    flip = drawn[:, 2] >= 0.5
+    excess = (torch.tensor((height, width)) * scale[:, None] - size).clamp(min=0)
+    shift = (drawn[:, 3:] - 0.5) * excess
+    return affine(images, labels, flows, angle, scale, flip, shift, size)
+
+
+def affine(
+    images: Tensor,
+    labels: Tensor,
+    flows: Tensor,
+    angle: Tensor,
+    scale: Tensor,
+    flip: Tensor,
+    shift: Tensor,
+    size: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make square crops of patches that are flipped left to right, scaled and turned about their centres, then shifted.
+
+    A position p (x right, y down, from the centre of the patch) goes to scale R p + shift from the centre of the crop, where
+    R = [[cos, -sin], [sin, cos]]: angles turn the x axis towards the y axis, clockwise as images are shown. Images and flows
+    are bilinear between pixels, labels take the nearest pixel; outside the patch all are zero.
+
+    Flows are vectors: x changes sign in a flip, and R turns them with the image. They are not brought back to unit length.
+    Where interpolation mixes flows that oppose each other (at centres and between touching cells) or flow and
+    background (at the rim), a short vector says that the direction is uncertain or that the pixel lies half outside;
+    unit length would make noise of the one and a cell wider than its label of the other. Cellpose trains on the same.
+
+    Parameters
+    ----------
+    images : (B, C, H, W) floating tensor
+    labels : (B, H, W) integer tensor
+    flows : (B, 2, H, W) floating tensor
+        Flow y, flow x.
+    angle : (B,) tensor
+        Radians.
+    scale : (B,) tensor
+        Above 0; 2 makes cells twice as long.
+    flip : (B,) bool tensor
+        Which patches are mirrored left to right, before anything else.
+    shift : (B, 2) tensor
+        Pixels (y, x) by which the patch moves in the crop.
+    size : int
+        Height and width of the crops in pixels.
+
+    Returns
+    -------
+    images (B, C, size, size) float32, labels (B, size, size) of the dtype given, flows (B, 2, size, size) float32
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together, or a size below 1.
+    """
+    count, height, width = labels.shape
+    if images.shape[::2] != (count, height) or images.shape[3] != width or flows.shape != (count, 2, height, width):
+        raise ValueError(
+            "images must be (B, C, H, W), labels (B, H, W) and flows (B, 2, H, W), got "
+            f"{tuple(images.shape)}, {tuple(labels.shape)} and {tuple(flows.shape)}"
+        )
+    if size < 1:
+        raise ValueError(f"size must be 1 or more, got {size}")
+    device = images.device
+    angle, scale, shift = (value.to("cpu", torch.float64) for value in (angle, scale, shift))
+    mirror = 1 - 2 * flip.to("cpu", torch.float64)
+    # Of a position in the crop, the position in the patch: the inverse of the map above.
+    back = torch.stack((angle.cos(), angle.sin(), -angle.sin(), angle.cos()), 1).view(count, 2, 2)
+    back[:, 0] *= mirror[:, None]
+    inverse = back / scale[:, None, None]
+    crop = torch.arange(size, device=device, dtype=torch.float32) - (size - 1) / 2
+    offset = -(inverse @ shift.flip(1)[:, :, None])
+    row = inverse.float().to(device)[:, :, :, None, None]
+    offset = offset.float().to(device)[:, :, :, None]
+    x = row[:, 0, 0] * crop + row[:, 0, 1] * crop[:, None] + offset[:, 0] + (width - 1) / 2
+    y = row[:, 1, 0] * crop + row[:, 1, 1] * crop[:, None] + offset[:, 1] + (height - 1) / 2
+    sampled = _bilinear(torch.cat((images.float(), flows.float()), 1), y, x)
+    return sampled[:, :-2], _nearest(labels, y, x), _turn(sampled[:, -2:], angle, mirror)
+
+
+def _bilinear(values: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    height, width = values.shape[2:]
+    # grid_sample's coordinates: -1 and 1 are the outer edges of the first and last pixel.
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), 3)
+    return F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _nearest(labels: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Labels at the nearest pixels by index, for grid_sample would need them as floats, which end at 2^24."""
+    count, height, width = labels.shape
+    # A border of zeros takes what falls outside.
+    padded = F.pad(labels.long(), (1, 1, 1, 1)).flatten(1)
+    row, column = y.round().clamp(-1, height).long() + 1, x.round().clamp(-1, width).long() + 1
+    nearest = (row * (width + 2) + column).flatten(1)
+    return padded.gather(1, nearest).view(count, *y.shape[1:]).to(labels.dtype)
+
+
+def _turn(flows: Tensor, angle: Tensor, mirror: Tensor) -> Tensor:
+    cos, sin, mirror = (value.float().to(flows.device)[:, None, None] for value in (angle.cos(), angle.sin(), mirror))
+    y, x = flows[:, 0], flows[:, 1] * mirror
+    return torch.stack((y * cos + x * sin, x * cos - y * sin), 1)

@@ -1,0 +1,339 @@
+"""A small masked autoencoder (He et al. 2022) pre-trained on the study's own patches.
+
+The network is transformers' ViT-MAE and the folder it is saved to has Hugging Face's layout, so that this encoder and
+ViT-MAE-base are read by the same code (`frugalseg.selection.features`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+
+from frugalseg.data.stores import Patches
+
+if TYPE_CHECKING:
+    # Importing transformers takes seconds, which readers of this module who do not train should not pay.
+    from transformers import ViTMAEForPreTraining
+
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_WARMUP_SHARE = 0.1
+_BETAS = (0.9, 0.95)
+_TOKEN_STD = 0.02
+_STATISTICS_BATCH = 256
+
+
+@dataclass(frozen=True)
+class MaskedAutoencoder:
+    """A pre-trained ViT-MAE with the normalisation of its input.
+
+    Attributes
+    ----------
+    network : ViTMAEForPreTraining
+        Encoder and decoder, in evaluation mode.
+    mean, std : torch.Tensor
+        (3,) float32, of the channels that `three_channels` makes.
+    losses : list of float
+        Reconstruction loss of each step: mean squared error of the hidden pixels in units of `std`.
+    """
+
+    network: ViTMAEForPreTraining
+    mean: torch.Tensor
+    std: torch.Tensor
+    losses: list[float]
+
+
+def three_channels(images: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """Images of three channels in [0, 1] from normalised patches.
+
+    Parameters
+    ----------
+    images : np.ndarray
+        (B, C, H, W), 1st percentile at 0 and 99th at 1, not clipped; C is 1 (grey) or 2.
+    height, width : int
+        Size to which they are resized, bilinear with antialiasing.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, 3, `height`, `width`) float32: grey repeated, or the two channels and a third of zeros.
+
+    Raises
+    ------
+    ValueError
+        If C is neither 1 nor 2.
+    """
+    pixels = torch.from_numpy(np.array(images, dtype=np.float32)).clamp_(0, 1)
+    channels = pixels.shape[1]
+    if channels not in (1, 2):
+        raise ValueError(f"patches have {channels} channels, but 1 (grey) or 2 are understood; cut the patches again")
+    if pixels.shape[2:] != (height, width):
+        pixels = functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+    return pixels.expand(-1, 3, -1, -1) if channels == 1 else functional.pad(pixels, (0, 0, 0, 0, 0, 1))
+
+
+def standardize(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Images (B, 3, H, W) less `mean` and divided by `std`, both (3,)."""
+    return (pixels - mean[:, None, None]) / std[:, None, None]
+
+
+def channel_statistics(patch_stores: list[Patches]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of the three channels over all patches, every store weighing the same.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Mean and standard deviation, (3,) float32. The deviation of a channel that is constant everywhere is given
+        as 1, so that dividing by it leaves zeros.
+    """
+    means, squares = (torch.zeros(3, dtype=torch.float64) for _ in range(2))
+    for patches in patch_stores:
+        height, width = patches.images.shape[2:]
+        weight = 1 / (len(patches) * height * width * len(patch_stores))
+        for start in range(0, len(patches), _STATISTICS_BATCH):
+            pixels = three_channels(patches.images[start : start + _STATISTICS_BATCH], height, width).double()
+            means += weight * pixels.sum(dim=(0, 2, 3))
+            squares += weight * pixels.square().sum(dim=(0, 2, 3))
+    std = (squares - means.square()).clamp_min(0).sqrt().float()
+    return means.float(), torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+def pretrain(
+    patch_stores: list[Patches],
+    *,
+    seed: int,
+    image_size: int = 96,
+    patch_size: int = 12,
+    hidden_size: int = 128,
+    layers: int = 4,
+    heads: int = 4,
+    decoder_hidden_size: int = 64,
+    decoder_layers: int = 2,
+    decoder_heads: int = 4,
+    mask_ratio: float = 0.75,
+    steps: int = 500,
+    batch: int = 32,
+    lr: float = 3e-3,
+    weight_decay: float = 0.05,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+) -> MaskedAutoencoder:
+    """Masked autoencoder from the patches of one or more data sets, each drawn equally often.
+
+    A step shows a batch of patches, turned and mirrored at random, of which `mask_ratio` of the tokens are hidden, and
+    minimises the squared error of the hidden pixels (He et al. 2022, section 3) with AdamW under a cosine schedule.
+
+    Parameters
+    ----------
+    patch_stores : list of Patches
+        One store a data set; sizes and channels may differ between them.
+    seed : int
+        Fixes initial weights, draws, augmentation and masks; on the CPU the result is the same to the bit.
+    image_size, patch_size : int
+        Side to which patches are resized and side of a token, in pixels.
+    hidden_size, layers, heads : int
+        Width, depth and attention heads of the encoder.
+    decoder_hidden_size, decoder_layers, decoder_heads : int
+        The same of the decoder.
+    mask_ratio : float
+        Share of the tokens that is hidden, in (0, 1).
+    steps, batch : int
+        Number of steps; patches a step.
+    lr, weight_decay : float
+        Peak learning rate and weight decay of AdamW.
+    device : str or torch.device
+        Where to train.
+    precision : {"float32", "bfloat16"}
+        Arithmetic of the network; weights and optimiser stay float32.
+
+    Returns
+    -------
+    MaskedAutoencoder
+        Its network on `device`.
+
+    Raises
+    ------
+    ValueError
+        If there are no patches, the sizes do not fit each other or `precision` is unknown.
+    """
+    _check_patches(patch_stores)
+    _check_sizes(image_size, patch_size, hidden_size, heads)
+    _check_sizes(image_size, patch_size, decoder_hidden_size, decoder_heads)
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision {precision!r} is unknown; use one of {', '.join(_PRECISIONS)}")
+    generator = torch.Generator().manual_seed(seed)
+    network = _initialise(
+        generator,
+        image_size=image_size,
+        patch_size=patch_size,
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden_size,
+        decoder_hidden_size=decoder_hidden_size,
+        decoder_num_hidden_layers=decoder_layers,
+        decoder_num_attention_heads=decoder_heads,
+        decoder_intermediate_size=4 * decoder_hidden_size,
+        mask_ratio=mask_ratio,
+    ).to(device)
+    tokens = network.vit.embeddings.patch_embeddings.num_patches
+    mean, std = channel_statistics(patch_stores)
+    optimizer = _adamw(network, lr, weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, steps))
+    losses = []
+    network.train()
+    for step in range(steps):
+        pixels = _turn(_draw(patch_stores, step, batch, image_size, generator), generator)
+        pixels = standardize(pixels, mean, std).to(device)
+        # Without noise of ours the network draws its mask from the global random state.
+        noise = torch.rand(batch, tokens, generator=generator).to(device)
+        with torch.autocast(pixels.device.type, _PRECISIONS[precision], enabled=precision != "float32"):
+            loss = network(pixels, noise=noise).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.detach())
+    return MaskedAutoencoder(network.eval(), mean, std, torch.stack(losses).tolist())
+
+
+def save(model: MaskedAutoencoder, folder: str | Path) -> None:
+    """Checkpoint folder in Hugging Face's layout from a pre-trained masked autoencoder.
+
+    Writes `model.safetensors`, `preprocessor_config.json` (the normalisation), `log.csv` (the loss of each step) and,
+    last, `config.json`. All are first written to `folder` with ``.partial`` added to its name.
+    """
+    folder = Path(folder)
+    partial = folder.with_name(folder.name + ".partial")
+    for made in (folder, partial):
+        made.mkdir(parents=True, exist_ok=True)
+    # Not the library's save_pretrained: it translates names to those of older releases, the decoder's wrongly.
+    save_file(model.network.state_dict(), partial / "model.safetensors", metadata={"format": "pt"})
+    side = model.network.config.image_size
+    preprocessor = {
+        "do_resize": True,
+        "size": {"height": side, "width": side},
+        "do_rescale": False,
+        "do_normalize": True,
+        "image_mean": model.mean.tolist(),
+        "image_std": model.std.tolist(),
+    }
+    config = model.network.config.to_dict() | {"architectures": [type(model.network).__name__]}
+    for name, content in (("preprocessor_config.json", preprocessor), ("config.json", config)):
+        (partial / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    rows = [f"{step},{loss:.6f}\n" for step, loss in enumerate(model.losses, start=1)]
+    (partial / "log.csv").write_text("step,loss\n" + "".join(rows))
+    for name in ("model.safetensors", "preprocessor_config.json", "log.csv", "config.json"):
+        (partial / name).replace(folder / name)
+    partial.rmdir()
+
+
+def position_embedding(side: int, width: int) -> torch.Tensor:
+    """Sine-cosine embedding of the places of a square grid of tokens, preceded by zeros for the class token.
+
+    Parameters
+    ----------
+    side : int
+        Tokens along one side of the grid.
+    width : int
+        Dimension of a token; a multiple of 4.
+
+    Returns
+    -------
+    torch.Tensor
+        (1 + `side` * `side`, `width`) float32, tokens in row-major order. The first half of a row tells the token's
+        column, the second its row, each as sines and then cosines of the place times 10000^(-4 k / `width`).
+    """
+    frequencies = 10000.0 ** (-4 * torch.arange(width // 4, dtype=torch.float64) / width)
+    angles = torch.arange(side, dtype=torch.float64)[:, None] * frequencies
+    place = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, width / 2)
+    grid = torch.cat([place.repeat(side, 1), place.repeat_interleave(side, dim=0)], dim=1)
+    return torch.cat([torch.zeros(1, width, dtype=torch.float64), grid]).float()
+
+
+def _check_patches(patch_stores: list[Patches]) -> None:
+    empty = [number for number, patches in enumerate(patch_stores, start=1) if len(patches) == 0]
+    if empty or not patch_stores:
+        which = f"patch store {empty[0]} of {len(patch_stores)} is empty" if empty else "no patch store was given"
+        raise ValueError(f"{which}; a masked autoencoder needs patches of every data set: cut patches first")
+
+
+def _check_sizes(image_size: int, patch_size: int, width: int, heads: int) -> None:
+    if image_size % patch_size:
+        raise ValueError(f"image_size {image_size} is not a multiple of patch_size {patch_size}; choose one that is")
+    if width % heads or width % 4:
+        raise ValueError(f"a width of {width} is not a multiple of 4 and of its {heads} heads; choose one that is")
+
+
+def _initialise(generator: torch.Generator, **sizes: float) -> ViTMAEForPreTraining:
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    # The library draws initial weights from the global generator and takes no other; all are drawn again below, and the
+    # fork only puts the global state back. CUDA's is not involved: the network is made on the CPU.
+    with torch.random.fork_rng(devices=[]):
+        network = ViTMAEForPreTraining(ViTMAEConfig(**sizes))
+    embeddings, decoder = network.vit.embeddings, network.decoder
+    side = round(embeddings.patch_embeddings.num_patches**0.5)
+    with torch.no_grad():
+        # Xavier's bounds, as in the paper. The library's standard deviation of 0.02 suits a width of 768; in a network
+        # as narrow as this one the layers would add next to nothing to what they pass on.
+        for module in network.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1), generator=generator)
+                nn.init.zeros_(module.bias)
+        # transformers 5 leaves the tokens and the (frozen) position embeddings of a new network at zero. A decoder
+        # without positions can't tell hidden tokens apart and learns nothing but their mean.
+        for token in (embeddings.cls_token, decoder.mask_token):
+            nn.init.normal_(token, std=_TOKEN_STD, generator=generator)
+        for positions in (embeddings.position_embeddings, decoder.decoder_pos_embed):
+            positions.copy_(position_embedding(side, positions.shape[-1]))
+    return network
+
+
+def _adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    # Biases, gains of layer norms and tokens are not decayed: pulling them to zero regularises nothing.
+    is_matrix = [parameter.squeeze().ndim > 1 for parameter in trained]
+    groups = [
+        {"params": [p for p, matrix in zip(trained, is_matrix, strict=True) if matrix], "weight_decay": weight_decay},
+        {"params": [p for p, matrix in zip(trained, is_matrix, strict=True) if not matrix], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=lr, betas=_BETAS, fused=True)
+
+
+def _warmup_cosine(step: int, steps: int) -> float:
+    """Factor of the learning rate at `step`: up in a line over the first tenth, then down half a cosine to 0."""
+    warmup = max(1, round(_WARMUP_SHARE * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _draw(
+    patch_stores: list[Patches], step: int, batch: int, image_size: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Images (batch, 3, image_size, image_size) in [0, 1]; the stores take turns over the places of all batches."""
+    turns = (torch.arange(batch) + step * batch) % len(patch_stores)
+    images = []
+    for number, patches in enumerate(patch_stores):
+        count = int((turns == number).sum())
+        rows = torch.randint(len(patches), (count,), generator=generator).numpy()
+        if count:
+            images.append(three_channels(patches.images[rows], image_size, image_size))
+    return torch.cat(images)
+
+
+def _turn(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Square images, each in one of its eight orientations: transposed, mirrored up-down and left-right, or not."""
+    transpose, up_down, left_right = torch.rand(3, len(images), 1, 1, 1, generator=generator) < 0.5
+    images = torch.where(transpose, images.transpose(2, 3), images)
+    images = torch.where(up_down, images.flip(2), images)
+    return torch.where(left_right, images.flip(3), images)

@@ -1,0 +1,58 @@
+"""Dataset quantization (Zhou et al., ICCV 2023; Zhao & Chen, arXiv 2511.04803)."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from frugalseg.kernels.quantize import greedy_bins
+
+
+def dq(
+    features: Tensor,
+    patches: pd.DataFrame | None,
+    seed: int,
+    *,
+    gain: str = "sum",
+    bins: int = 10,
+    sample: str = "head",
+) -> tuple[Tensor, Tensor]:
+    """Order that takes from all bins in turn: the first of every bin, then the second of every bin, and so on.
+
+    Bins differ by at most one in size, larger bins first, so the coreset of rate r, which is the first
+    max(1, floor(r |S_n|)) of every bin S_n, is a prefix.
+
+    Parameters
+    ----------
+    features : Tensor, shape (N, D)
+    patches : ignored
+    seed : int
+        Of the permutations when `sample` is ``random``.
+    gain : {"sum", "mean", "graphcut"}
+        What a bin is filled by; see `greedy_bins`.
+    bins : int
+        Number of bins, 1 to N.
+    sample : {"head", "random"}
+        Take every bin in greedy order (the study's script) or in random order (Zhou et al.).
+
+    Returns
+    -------
+    order, bins : LongTensor, shape (N,)
+
+    Raises
+    ------
+    ValueError
+        When `sample` is not known; also as `greedy_bins`.
+    """
+    if sample not in ("head", "random"):
+        raise ValueError(f"unknown sample {sample!r}: choose head or random")
+    members = greedy_bins(features, bins, gain)
+    if sample == "random":
+        generator = torch.Generator().manual_seed(seed)
+        members = [member[torch.randperm(len(member), generator=generator)] for member in members]
+    member_bins = torch.cat([torch.full_like(member, number) for number, member in enumerate(members)])
+    turns = torch.cat([torch.arange(len(member)) for member in members])
+    # Stable: within a turn the bins keep their order.
+    by_turn = turns.argsort(stable=True)
+    return torch.cat(members)[by_turn], member_bins[by_turn]

@@ -1,0 +1,36 @@
+"""Few whole images: what a laboratory annotates is an image, not a patch."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+
+def few(features: Tensor | None, patches: pd.DataFrame, seed: int) -> tuple[Tensor, Tensor]:
+    """Patches image after image, the images in random order, from the run's seed.
+
+    Parameters
+    ----------
+    features : ignored
+    patches : DataFrame of N rows
+        Needs the column ``image``.
+    seed : int
+
+    Returns
+    -------
+    order, bins : LongTensor, shape (N,)
+        `bins` is the place of the patch's image in the random order, so k images are the patches with bins < k.
+
+    Raises
+    ------
+    ValueError
+        When the table has no column ``image``.
+    """
+    if "image" not in patches:
+        raise ValueError(f"selector 'few' needs the column 'image'; the patch table has {', '.join(patches.columns)}")
+    image, names = pd.factorize(patches["image"])
+    places = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    bins = places[torch.from_numpy(image)]
+    order = bins.argsort(stable=True)
+    return order, bins[order]

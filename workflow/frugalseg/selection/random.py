@@ -1,0 +1,25 @@
+"""Random order, the baseline every selector has to beat."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+
+def random(features: Tensor | None, patches: pd.DataFrame, seed: int) -> tuple[Tensor, Tensor]:
+    """Uniformly random order of the patches, from the run's seed.
+
+    Parameters
+    ----------
+    features : ignored
+    patches : DataFrame of N rows
+    seed : int
+
+    Returns
+    -------
+    order, bins : LongTensor, shape (N,)
+        `bins` is 0 throughout.
+    """
+    order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(seed))
+    return order, torch.zeros_like(order)

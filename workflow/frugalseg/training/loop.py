@@ -1,0 +1,135 @@
+"""The one training loop: patches in, a checkpoint and a log out, the same bits also when it is killed on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from frugalseg.data.stores import Patches
+from frugalseg.training import checkpoints
+from frugalseg.training.progress import Progress
+from frugalseg.training.recipe import Recipe
+from frugalseg.training.run import LOG_COLUMNS, Run
+from frugalseg.training.sampling import Count, Source
+from frugalseg.training.state import hold
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps made.
+    loss : float
+        Mean training loss over the steps of the last row of the log.
+    validation_loss : float
+        Of the final weights; NaN without validation patches.
+    counts : list of Count
+        Patches given, left out and used, by source.
+    seconds : float
+        Wall time of training, the parts of killed runs that counted included.
+    precision : str
+        ``float32`` or ``bfloat16``.
+    """
+
+    steps: int
+    loss: float
+    validation_loss: float
+    counts: list[Count]
+    seconds: float
+    precision: str
+
+
+def train(
+    model: nn.Module,
+    sources: Sequence[Source],
+    recipe: Recipe,
+    *,
+    seed: int,
+    weights: str | Path,
+    log: str | Path,
+    state_folder: str | Path,
+    min_cells: int = 5,
+    validation: Sequence[Patches] = (),
+    device: str | torch.device = "cpu",
+    description: str = "training",
+) -> Result:
+    """Train a network on the sources of a stage and write its checkpoint.
+
+    Run again with the same arguments after it was killed, at whatever moment, it goes on from the last saved state,
+    and on the CPU, at one number of threads, the checkpoint and the log have the same bits as those of an unbroken
+    run. With other arguments it starts afresh.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With the weights to start from and an attribute ``in_channels``; trained in place. Patches with fewer channels
+        get zeros for the rest.
+    sources : sequence of Source
+        What to draw batches from.
+    recipe : Recipe
+        How.
+    seed : int
+        Of all random numbers of the run: order of the patches and augmentation.
+    weights, log : str or Path
+        Checkpoint and CSV file to write; the log grows while the run goes on.
+    state_folder : str or Path
+        Where the running state is kept until the checkpoint is written.
+    min_cells : int
+        Patches with fewer cells are left out, and counted.
+    validation : sequence of Patches
+        Stores on which the loss is watched; it chooses nothing.
+    device : str or torch.device
+        Where to train.
+    description : str
+        What is being trained, for the progress display.
+
+    Raises
+    ------
+    ValueError
+        When the recipe and the patches do not fit each other, see `Sampler`.
+    FolderInUseError
+        When another process is training in `state_folder`.
+    FloatingPointError
+        When the loss is no longer a finite number.
+    """
+    device = torch.device(device)
+    run = Run(model, sources, recipe, seed, min_cells, validation, device)
+    with hold(state_folder, run.stamp()) as state:
+        saved = state.load()
+        if saved is not None:
+            run.load_state_dict(saved)
+        _write_log(run.rows, Path(log))
+        with Progress(description, run.steps, run.step) as progress:
+            while run.step < run.steps:
+                progress.advance(run.advance())
+                if run.step % recipe.validate_every == 0 or run.step == run.steps:
+                    run.add_row()
+                    _write_log(run.rows, Path(log))
+                if run.step % recipe.save_every == 0:
+                    state.save(run.state_dict())
+        checkpoints.save(model, weights)
+        state.remove()
+    return Result(
+        steps=run.step,
+        loss=run.rows[-1][3],
+        validation_loss=run.rows[-1][4],
+        counts=run.sampler.counts,
+        seconds=run.seconds,
+        precision="float32" if run.autocast_type is None else "bfloat16",
+    )
+
+
+def _write_log(rows: Sequence[Sequence[float]], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    lines = [",".join("" if math.isnan(value) else f"{value:.8g}" for value in row) for row in rows]
+    partial.write_text("\n".join([",".join(LOG_COLUMNS), *lines]) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,68 @@
+"""How a stage is trained: the recipe of the config as the training loop reads it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a stage is trained; the keys of a recipe in the config, without those of the network.
+
+    Attributes
+    ----------
+    steps, epochs : int or None
+        Optimiser steps, or passes over the patches that have no share: one of the two.
+    batch, crop : int
+        Patches a step, and side in pixels of what the network sees of each.
+    lr, momentum, weight_decay : float
+        Of SGD; `lr` is the highest rate of the schedule.
+    schedule : {"cellpose", "warmup"}
+        See `frugalseg.training.schedules`.
+    rescale : bool
+        Bring every patch to a mean diameter of 30 pixels.
+    scale_range : float or None
+        Width s of the random scale [1 - s/2, 1 + s/2]; None: 0.5 with `rescale`, 1 without (Stringer et al. 2021).
+    precision : {"auto", "float32", "bfloat16"}
+        Arithmetic of the network; weights and losses are float32. ``auto`` is bfloat16 where the device has it.
+    save_every, validate_every : int
+        Steps between saves of the running state, and between rows of the log.
+    """
+
+    steps: int | None = None
+    epochs: int | None = None
+    batch: int = 8
+    crop: int = 224
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: str = "cellpose"
+    rescale: bool = False
+    scale_range: float | None = None
+    precision: str = "auto"
+    save_every: int = 500
+    validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"a recipe has steps or epochs, one of them; this one has {self.steps=}, {self.epochs=}")
+
+    @classmethod
+    def of(cls, block: Mapping[str, Any]) -> Recipe:
+        """Recipe from its block of the config; keys of the network and of chains are passed over."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in block.items() if name in names})
+
+    @property
+    def scales(self) -> float:
+        """Width of the random scale."""
+        if self.scale_range is not None:
+            return self.scale_range
+        return 0.5 if self.rescale else 1.0
+
+    def count_steps(self, steps_per_epoch: float) -> int:
+        """Optimiser steps of a run."""
+        return self.steps if self.steps is not None else math.ceil(self.epochs * steps_per_epoch - 1e-9)

@@ -1,0 +1,226 @@
+"""One training run: everything that changes while it goes on, and how one step changes it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from frugalseg.data.stores import Patches
+from frugalseg.fingerprint import fingerprint
+from frugalseg.kernels.augment import random_affine
+from frugalseg.training import schedules
+from frugalseg.training.losses import flow_and_logit_loss
+from frugalseg.training.recipe import Recipe
+from frugalseg.training.sampling import Batch, Sampler, Source, pad_channels
+from frugalseg.training.state import stamp_of
+from frugalseg.training.validation import validation_loss
+
+COMMON_DIAMETER = 30.0
+"""Mean cell diameter in pixels that `rescale` brings patches to, Cellpose's own."""
+SMALLEST_DIAMETER = 5.0
+"""Diameters below this count as this, so that specks are not magnified without bound."""
+LOG_COLUMNS = ("step", "epoch", "lr", "train_loss", "validation_loss")
+
+
+class Run:
+    """A run of the training loop; parameters as of `frugalseg.training.loop.train`.
+
+    Attributes
+    ----------
+    steps, step : int
+        Optimiser steps of the whole run, and made so far.
+    rows : list of list of float
+        Rows of the log so far, see `LOG_COLUMNS`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        sources: Sequence[Source],
+        recipe: Recipe,
+        seed: int,
+        min_cells: int,
+        validation: Sequence[Patches],
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.sources, self.device, self.validation = recipe, sources, device, validation
+        self.seed, self.min_cells = seed, min_cells
+        self.generator = torch.Generator().manual_seed(seed)
+        self.sampler = Sampler(sources, recipe.batch, min_cells, self.generator)
+        self.steps = recipe.count_steps(self.sampler.steps_per_epoch)
+        self.lr = schedules.build(
+            recipe.schedule, recipe.lr, steps=self.steps, steps_per_epoch=self.sampler.steps_per_epoch
+        )
+        self.autocast_type = autocast_type(recipe.precision, device)
+        self.model = model.to(device, memory_format=torch.channels_last)
+        _record_diameters(model, self.sampler.mean_diameter, recipe.rescale)
+        self.optimiser = torch.optim.SGD(
+            model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+        )
+        self.step = 0
+        self.rows: list[list[float]] = []
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.earlier_seconds = 0.0
+        self.start = time.monotonic()
+
+    def advance(self) -> Tensor:
+        """Make one optimiser step; the loss stays on the device."""
+        self.model.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr(self.step)
+        images, labels, flows = self._augment(self.sampler.draw())
+        loss = flow_and_logit_loss(self._predict(images), labels, flows)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        self.loss_sum += loss.detach()
+        return loss.detach()
+
+    def add_row(self) -> None:
+        """Add a row to the log: mean training loss since the last row, and validation loss."""
+        since = self.step - (int(self.rows[-1][0]) if self.rows else 0)
+        train_loss = self.loss_sum.item() / since
+        if not math.isfinite(train_loss):
+            raise FloatingPointError(
+                f"the training loss is {train_loss} at step {self.step}: the run diverged; lower the learning rate"
+            )
+        self.loss_sum.zero_()
+        epoch = self.step / self.sampler.steps_per_epoch
+        self.rows.append([self.step, epoch, self.lr(self.step - 1), train_loss, self._validate()])
+
+    def state_dict(self) -> dict[str, Any]:
+        momenta = self.optimiser.state_dict()["state"]
+        return {
+            "model": self.model.state_dict(),
+            "momentum": {
+                str(number): buffers["momentum_buffer"]
+                for number, buffers in momenta.items()
+                if buffers.get("momentum_buffer") is not None
+            },
+            "generator": self.generator.get_state(),
+            "sampler": self.sampler.state_dict(),
+            "step": torch.tensor(self.step),
+            "rows": torch.tensor(self.rows, dtype=torch.float64).reshape(-1, len(LOG_COLUMNS)),
+            "loss_sum": self.loss_sum,
+            "seconds": torch.tensor(self.seconds, dtype=torch.float64),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        momenta = {int(number): {"momentum_buffer": buffer} for number, buffer in state["momentum"].items()}
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": momenta, "param_groups": groups})
+        self.generator.set_state(state["generator"])
+        self.sampler.load_state_dict(state["sampler"])
+        self.step = int(state["step"])
+        self.rows = state["rows"].tolist()
+        self.loss_sum.copy_(state["loss_sum"])
+        self.earlier_seconds = state["seconds"].item()
+
+    def stamp(self) -> str:
+        """Hash of all that decides the result: recipe, seed, code, starting weights, and patches."""
+        recipe = asdict(self.recipe)
+        del recipe["save_every"]
+        parameters = {
+            "recipe": recipe,
+            "seed": self.seed,
+            "min_cells": self.min_cells,
+            "device": self.device.type,
+            "autocast": str(self.autocast_type),
+            "code": fingerprint("frugalseg.training", "frugalseg.kernels.augment", type(self.model).__module__),
+            "sources": [[source.name, source.share] for source in self.sources],
+            "patches": [_patches_key(source.patches) for source in self.sources],
+            "validation": [_patches_key(patches) for patches in self.validation],
+        }
+        indices = {f"indices {number}": source.indices for number, source in enumerate(self.sources)}
+        return stamp_of(parameters, {**self.model.state_dict(), **indices})
+
+    def _augment(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        images, labels, flows = random_affine(
+            pad_channels(batch.images, self.model.in_channels).to(self.device),
+            batch.labels.to(self.device),
+            batch.flows.to(self.device),
+            self.generator,
+            size=self.recipe.crop,
+            scale_range=self.recipe.scales,
+            rescale=zoom_to_common_diameter(batch.diameters) if self.recipe.rescale else None,
+        )
+        return images.contiguous(memory_format=torch.channels_last), labels, flows
+
+    def _predict(self, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, self.autocast_type, enabled=self.autocast_type is not None):
+            return self.model(images)
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        if not self.validation:
+            return math.nan
+        self.model.eval()
+        return validation_loss(
+            self._predict,
+            self.validation,
+            batch=self.recipe.batch,
+            size=self.recipe.crop,
+            channels=self.model.in_channels,
+            zoom=zoom_to_common_diameter if self.recipe.rescale else None,
+            device=self.device,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall time, the parts of killed runs that counted included."""
+        return self.earlier_seconds + time.monotonic() - self.start
+
+
+def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """Type that the network computes in under autocast, or None for plain float32.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` is bfloat16 on CUDA and on processors with bfloat16 instructions (AVX-512 BF16 or AMX); without
+        them it is emulated, and slower than float32.
+    device : torch.device
+        Where the network is.
+    """
+    if precision == "auto":
+        if device.type == "cpu":
+            capabilities = torch.cpu.get_capabilities()
+            has_bfloat16 = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        else:
+            has_bfloat16 = device.type == "cuda"
+        return torch.bfloat16 if has_bfloat16 else None
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"there is no precision {precision!r}; known: auto, float32, bfloat16")
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def zoom_to_common_diameter(diameters: Tensor) -> Tensor:
+    """Magnification (B,) that brings patches of mean diameters (B,) in pixels to 30; 1 for those without a cell."""
+    return torch.where(diameters > 0, COMMON_DIAMETER / diameters.clamp(min=SMALLEST_DIAMETER), 1.0)
+
+
+def _record_diameters(model: nn.Module, mean_diameter: float, rescale: bool) -> None:
+    """Write the training diameters into the model, where Cellpose looks for the scale to predict at.
+
+    A network that saw patches at their own scale should see test images so too: Cellpose magnifies by
+    ``diam_mean / diam_labels``.
+    """
+    if hasattr(model, "diam_labels") and mean_diameter > 0:
+        model.diam_labels.fill_(mean_diameter)
+        model.diam_mean.fill_(COMMON_DIAMETER if rescale else mean_diameter)
+
+
+def _patches_key(patches: Patches) -> str:
+    """Hash of a store: its table, and a few patches in full, spread over it."""
+    rows = np.unique(np.linspace(0, len(patches) - 1, 16, dtype=np.int64))
+    arrays = {name: getattr(patches, name)[rows] for name in ("images", "labels", "flows")}
+    return stamp_of({"table": patches.table.to_csv(index=False), "shape": patches.images.shape}, arrays)

@@ -1,0 +1,169 @@
+"""The last stage of a chain: its subsets and its parent's weights in, a described checkpoint out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from frugalseg.chains import parse
+from frugalseg.data.stores import open_patches
+from frugalseg.models import build
+from frugalseg.selection import coresets
+from frugalseg.training import checkpoints, provenance
+from frugalseg.training.loop import train
+from frugalseg.training.recipe import Recipe
+from frugalseg.training.sampling import Source
+
+IN_CHANNELS = 2
+"""Cellpose's: what is segmented, and a nucleus; zero where there is none."""
+OUT_CHANNELS = 3
+"""Flow y, flow x and the logit of the cell probability."""
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """What a stage is made from.
+
+    Attributes
+    ----------
+    patches : sequence of Path
+        Folder of the patch store of each source, in the order of the chain's last stage.
+    coresets : sequence of Path
+        The order of each source that has a subset.
+    validation : sequence of Path
+        Folders of the patches that are watched.
+    parent : Path or None
+        Checkpoint of the parent chain.
+    """
+
+    patches: Sequence[Path]
+    coresets: Sequence[Path]
+    validation: Sequence[Path]
+    parent: Path | None
+
+
+def train_stage(
+    chain: str,
+    recipe: str,
+    seed: int,
+    files: StageFiles,
+    *,
+    config: Mapping[str, Any],
+    weights: str | Path,
+    log: str | Path,
+    description: str | Path,
+    state_folder: str | Path,
+    device: torch.device,
+) -> None:
+    """Train the last stage of a chain and write its checkpoint, log and description.
+
+    Parameters
+    ----------
+    chain, recipe : str
+        The two halves of the model's name.
+    seed : int
+        Of the run. The first stage of every chain starts from the same weights at the same seed.
+    files : StageFiles
+        What it is made from.
+    config : mapping
+        The config keys that matter: ``recipe`` (the block), ``bins`` and ``min_cells``.
+    weights, log, description : str or Path
+        Files to write: ``model.pt``, ``log.csv``, ``model.json``.
+    state_folder : str or Path
+        Where the running state is kept while it trains.
+    device : torch.device
+        Where to train.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        When patches, coresets or the parent do not fit the chain and the recipe.
+    """
+    model = build_network(config["recipe"], torch.Generator().manual_seed(seed))
+    if files.parent is not None:
+        checkpoints.load(files.parent, model)
+    result = train(
+        model,
+        list(sources_of(chain, files, config["bins"])),
+        Recipe.of(config["recipe"]),
+        seed=seed_of_stage(chain, seed),
+        weights=weights,
+        log=log,
+        state_folder=state_folder,
+        min_cells=config["min_cells"],
+        validation=[open_patches(folder) for folder in files.validation],
+        device=device,
+        description=f"{chain}, seed {seed}",
+    )
+    counts = [
+        {"source": count.source, "patches": count.given, "left_out": count.left_out, "used": count.used}
+        for count in result.counts
+    ]
+    measured = {
+        "sources": counts,
+        "steps": result.steps,
+        "loss": result.loss,
+        "validation_loss": result.validation_loss if files.validation else None,
+        "seconds": round(result.seconds, 3),
+        "precision": result.precision,
+    }
+    provenance.write(
+        provenance.describe(chain=chain, recipe=recipe, config=config, seed=seed, device=device, **measured),
+        description,
+    )
+
+
+def build_network(recipe: Mapping[str, Any], generator: torch.Generator | None = None) -> nn.Module:
+    """Build the network that a recipe names, (B, 2, H, W) -> (B, 3, H, W).
+
+    Parameters
+    ----------
+    recipe : mapping
+        Block of the config, with ``arch``, ``widths`` and ``crop``.
+    generator : torch.Generator, optional
+        Source of the initial weights; leave it out where weights are loaded.
+    """
+    return build(
+        recipe["arch"], IN_CHANNELS, OUT_CHANNELS, recipe["crop"], widths=tuple(recipe["widths"]), generator=generator
+    )
+
+
+def load_network(recipe: Mapping[str, Any], weights: str | Path) -> nn.Module:
+    """Build the network that a recipe names and fill it with the weights of a checkpoint."""
+    network = build_network(recipe)
+    checkpoints.load(weights, network)
+    return network
+
+
+def seed_of_stage(chain: str, seed: int) -> int:
+    """A seed of its own for every stage, so that stages of one chain do not repeat each other's random numbers."""
+    digest = hashlib.sha256(f"{chain} {seed}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def sources_of(chain: str, files: StageFiles, bins: int) -> Iterator[Source]:
+    """The sources of a chain's last stage, each with the patches that its subset takes."""
+    orders = iter(files.coresets)
+    for source, folder in zip(parse(chain).sources, files.patches, strict=True):
+        patches = open_patches(folder)
+        indices = np.arange(len(patches))
+        if source.subset:
+            path = next(orders)
+            indices = _take(path, source.subset.selector, source.subset.number, bins, len(patches))
+        yield Source(str(source), patches, indices, source.share)
+
+
+def _take(path: Path, selector: str, number: str, bins: int, patches: int) -> np.ndarray:
+    coreset = coresets.load(path)
+    if len(coreset.order) != patches:
+        raise ValueError(
+            f"{path}: orders {len(coreset.order)} patches, but the dataset has {patches}; delete it and run again"
+        )
+    return np.asarray(coresets.take(coreset, selector, number, bins))

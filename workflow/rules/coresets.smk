@@ -1,0 +1,93 @@
+# Coresets: features of the patches, then the order in which a selector takes them. A rate is a prefix of the order.
+from frugalseg.chains import SEEDED_METHODS
+
+SEEDED_SELECTORS = [
+    name
+    for name, selector in config["selectors"].items()
+    if selector["method"] in SEEDED_METHODS
+]
+FEATURE_SELECTORS = [
+    name for name in config["selectors"] if name not in SEEDED_SELECTORS
+]
+PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
+CHECKPOINT = lookup("features/checkpoint", within=config, default="<results>/mae")
+
+
+rule pretrain_autoencoder:
+    input:
+        collect(
+            "<results>/patches/{dataset}/train/{file}",
+            dataset=config["datasets"],
+            file=PATCHES,
+        ),
+    output:
+        multiext(
+            "<results>/mae/",
+            "config.json",
+            "model.safetensors",
+            "preprocessor_config.json",
+        ),
+    log:
+        "<results>/logs/pretrain_autoencoder.txt",
+    benchmark:
+        "<results>/benchmarks/pretrain_autoencoder.jsonl"
+    threads: 2
+    params:
+        pretraining=lookup("features/pretraining", within=config),
+        code=fingerprint("frugalseg.models.mae"),
+    script:
+        "../../scripts/pretrain_autoencoder.py"
+
+
+rule embed:
+    input:
+        checkpoint=f"{CHECKPOINT}/config.json",
+        patches=collect("<results>/patches/{{dataset}}/train/{file}", file=PATCHES),
+    output:
+        features="<results>/features/{dataset}.npy",
+        patches="<results>/features/{dataset}.csv",
+    log:
+        "<results>/logs/embed/{dataset}.txt",
+    benchmark:
+        "<results>/benchmarks/embed/{dataset}.jsonl"
+    params:
+        pooling=lookup("features/pooling", within=config),
+        mask_ratio=lookup("features/mask_ratio", within=config),
+        batch=lookup("features/batch", within=config),
+        code=fingerprint("frugalseg.selection.features"),
+    script:
+        "../../scripts/embed.py"
+
+
+rule select:
+    input:
+        features=rules.embed.output.features,
+        patches=rules.embed.output.patches,
+    output:
+        "<results>/coresets/{dataset}/{selector}.npz",
+    log:
+        "<results>/logs/select/{dataset}-{selector}.txt",
+    benchmark:
+        "<results>/benchmarks/select/{dataset}-{selector}.jsonl"
+    wildcard_constraints:
+        selector="|".join(FEATURE_SELECTORS) or "none",
+    params:
+        selector=lookup("selectors/{selector}", within=config),
+        bins=lookup("bins", within=config),
+        code=fingerprint("frugalseg.selection", "frugalseg.kernels.quantize"),
+    script:
+        "../../scripts/select.py"
+
+
+# Selectors that draw lots need no features: one order a seed.
+use rule select as draw with:
+    input:
+        patches="<results>/patches/{dataset}/train/patches.csv",
+    output:
+        "<results>/coresets/{dataset}/{selector}-seed{seed}.npz",
+    log:
+        "<results>/logs/draw/{dataset}-{selector}-seed{seed}.txt",
+    benchmark:
+        "<results>/benchmarks/draw/{dataset}-{selector}-seed{seed}.jsonl"
+    wildcard_constraints:
+        selector="|".join(SEEDED_SELECTORS) or "none",
