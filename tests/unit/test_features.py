@@ -469,9 +469,10 @@ def test_nearest_patch_of_a_real_image_is_of_the_same_domain(tmp_path: Path):
     data = Path(os.environ.get("FRUGALSEG_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
     if not data.is_dir():
         pytest.skip(f"no real images: {data} is no folder; set FRUGALSEG_REAL_DATA")
-    # One crop an image: a neighbour from the same image would be too easy.
+    # A check of the whole path, not of the quality of the features: brightness alone already tells 96 % of these apart.
+    # One crop an image: a neighbour from the same image would be easier still.
     stores = [patches_of(real_crops(data / domain / "train", 100, 96)) for domain in ("fluo", "histo")]
-    mae.save(mae.pretrain(stores, seed=0, steps=60), tmp_path / "mae")
+    mae.save(mae.pretrain(stores, seed=0, steps=30), tmp_path / "mae")
     embedded = np.concatenate([features.embed(patches, tmp_path / "mae") for patches in stores])
     domains = np.repeat([0, 1], [len(patches) for patches in stores])
     distances = np.linalg.norm(embedded[:, None] - embedded[None], axis=2)

@@ -31,7 +31,9 @@ def fingerprint_of(tmp_path, monkeypatch):
 
 
 def test_comments_and_docstrings_do_not_count(fingerprint_of):
-    reworded = SOURCE.replace("Twice x.", "Two times x.").replace("# a comment", "# another").replace("A module", "Text")
+    reworded = (
+        SOURCE.replace("Twice x.", "Two times x.").replace("# a comment", "# another").replace("A module", "Text")
+    )
     assert fingerprint_of(SOURCE) == fingerprint_of(reworded)
 
 
@@ -46,3 +48,9 @@ def test_a_package_stands_for_all_its_modules():
 def test_an_unknown_module_is_an_error():
     with pytest.raises(ModuleNotFoundError, match="no module named 'frugalseg.nothing'"):
         fingerprint("frugalseg.nothing")
+
+
+def test_private_modules_of_a_module_count(tmp_path, fingerprint_of):
+    before = fingerprint_of(SOURCE)
+    (tmp_path / "_somemodule_cpu.py").write_text("x = 1")
+    assert fingerprint_of(SOURCE) != before

@@ -20,7 +20,8 @@ def fingerprint(*modules: str) -> str:
     Parameters
     ----------
     *modules : str
-        Dotted names of modules or packages of frugalseg; a package stands for all modules below it.
+        Dotted names of modules or packages of frugalseg. A package stands for all modules below it, a module also
+        for the private modules that carry its name, ``_flows_cpu`` for ``flows``.
 
     Returns
     -------
@@ -44,7 +45,10 @@ def _files(module: str) -> list[Path]:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module named {module!r} to take a fingerprint of")
     origin = Path(spec.origin)
-    return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    if origin.name == "__init__.py":
+        return sorted(origin.parent.rglob("*.py"))
+    # The parts that a module keeps in private modules beside it, such as _flows_cpu.py of flows.py.
+    return [origin, *sorted(origin.parent.glob(f"_{origin.stem}_*.py"))]
 
 
 def _normal_form(path: Path) -> str:

@@ -74,7 +74,10 @@ rule select:
     params:
         selector=lookup("selectors/{selector}", within=config),
         bins=lookup("bins", within=config),
-        code=fingerprint("frugalseg.selection", "frugalseg.kernels.quantize"),
+        code=lambda wildcards: fingerprint(
+            f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}",
+            "frugalseg.kernels.quantize",
+        ),
     script:
         "../../scripts/select.py"
 

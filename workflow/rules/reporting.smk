@@ -18,7 +18,9 @@ def figures_of(config):
 def metrics_of_experiment(wildcards):
     return [
         f"<results>/metrics/{entry.recipe}/{entry.chain}/seed{seed}/{test}.csv"
-        for entry, seed, test in experiments.requests(config["experiments"][wildcards.experiment])
+        for entry, seed, test in experiments.requests(
+            config["experiments"][wildcards.experiment]
+        )
     ]
 
 
@@ -200,7 +202,9 @@ rule count_patches:
         ),
         descriptions=[
             f"<results>/models/{recipe}/{chain}/seed{seed}/model.json"
-            for recipe, chain, seed in experiments.models(config["experiments"].values())
+            for recipe, chain, seed in experiments.models(
+                config["experiments"].values()
+            )
         ],
     output:
         csv="<results>/tables/patches.csv",

@@ -34,9 +34,7 @@ def label_flows(labels: np.ndarray) -> np.ndarray:
     return flows
 
 
-def flow_labels(
-    flows: np.ndarray, inside: np.ndarray, steps: int, flow_threshold: float, min_size: int
-) -> np.ndarray:
+def flow_labels(flows: np.ndarray, inside: np.ndarray, steps: int, flow_threshold: float, min_size: int) -> np.ndarray:
     """Label images (B, H, W) int32 of finite flows (B, 2, H, W) float32; see `flows.flows_to_labels`."""
     flows = np.ascontiguousarray(flows)
     inside = np.ascontiguousarray(inside)

@@ -77,13 +77,24 @@ def mean_row(features):
 
 
 @_parallel_loop
-def squared_distances(features, point):
-    """||x - point||^2 of every row: (N,) float64."""
+def many_squared_distances(features, point):
+    """`squared_distances` by all threads."""
     count = features.shape[0]
     squared = np.empty(count)
     for chunk in prange((count + CHUNK - 1) // CHUNK):
         for i in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK)):
             squared[i] = squared_distance(features[i], point)
+    return squared
+
+
+@_loop
+def squared_distances(features, point):
+    """||x - point||^2 of every row: (N,) float64."""
+    if features.shape[0] >= PARALLEL_ROWS:
+        return many_squared_distances(features, point)
+    squared = np.empty(features.shape[0])
+    for i in range(features.shape[0]):
+        squared[i] = squared_distance(features[i], point)
     return squared
 
 
@@ -303,6 +314,42 @@ def bucket_by_norm(squared):
 
 
 @_loop
+def renew_below(
+    tier, rows, scores, held, wanted, floor, squared, radius, rates, bucket, tops, k, k_then, vector, v_then, work
+):
+    """Choose all tiers below `tier` anew, whose rows have just been scored, and note the moment."""
+    for upper in range(tier, TIERS):
+        work[upper] = 0.0
+        k_then[upper] = k
+        v_then[upper] = vector
+        held[upper + 1] = split(
+            rows[upper],
+            scores[upper],
+            held[upper],
+            int(wanted[upper + 1]),
+            floor,
+            squared,
+            radius,
+            rates,
+            bucket,
+            tops[upper],
+            rows[upper + 1],
+            scores[upper + 1],
+        )
+
+
+@_loop
+def failing_tier(above, floor, squares, radii, rates, tops, k, k_then, vector, v_then, relative):
+    """The topmost tier above `above` one of whose outsiders could be the pick; TIERS if there is none."""
+    for tier in range(above):
+        square_rate = 2.0 * (k - k_then[tier]) + rates[0]
+        length_rate = distance(vector, v_then[tier]) * (1.0 + relative) + rates[1]
+        if highest(tops[tier], squares, radii, square_rate, length_rate) + rates[2] >= floor:
+            return tier
+    return TIERS
+
+
+@_loop
 def greedy_sum(features, mean, squared, following, first, sizes):
     """Fill bins by eq. 1 with the lazy exact greedy; returns the rows in the order of their picks.
 
@@ -355,52 +402,41 @@ def greedy_sum(features, mean, squared, following, first, sizes):
     for size in sizes:
         high, low = 2.0 * pool_high, 2.0 * pool_low
         n = count - done
-        stale = 0  # the topmost tier to score again; TIERS means none
+        stale = 0  # The topmost tier that has to be scored again; TIERS if none has.
         for k in range(size):
             alpha = 2.0 * k - n
-            while True:
-                rates = error_rates(relative, alpha, distance(high, origin), mean_length)
-                if stale < TIERS:
-                    held[stale] = drop_taken(rows[stale], held[stale], taken, following)
-                score(features, mean, squared, rows[stale], alpha, high, scores[stale], held[stale])
-                floor = assured(rows[stale], scores[stale], held[stale], squared, radius, rates)
-                if stale < TIERS:
-                    if k > k_then[stale]:
-                        wanted[stale + 1] *= 1.2 if work[stale] < held[stale] else 1.0 / 1.2
-                        wanted[stale + 1] = min(max(wanted[stale + 1], 4.0), count)
-                    for above in range(stale):
-                        work[above] += held[stale]
-                    for tier in range(stale, TIERS):
-                        work[tier] = 0.0
-                        k_then[tier] = k
-                        v_then[tier] = high
-                        held[tier + 1] = split(
-                            rows[tier],
-                            scores[tier],
-                            held[tier],
-                            int(wanted[tier + 1]),
-                            floor,
-                            squared,
-                            radius,
-                            rates,
-                            bucket,
-                            tops[tier],
-                            rows[tier + 1],
-                            scores[tier + 1],
-                        )
-                    fresh = stale
-                    stale = TIERS
-                else:
-                    work += held[TIERS]
-                    fresh = TIERS
-                for tier in range(fresh):
-                    square_rate = 2.0 * (k - k_then[tier]) + rates[0]
-                    length_rate = distance(high, v_then[tier]) * (1.0 + relative) + rates[1]
-                    if highest(tops[tier], squares, radii, square_rate, length_rate) + rates[2] >= floor:
-                        stale = tier
-                        break
-                if stale == TIERS:
-                    break
+            rates = error_rates(relative, alpha, distance(high, origin), mean_length)
+            settled = False
+            while not settled:
+                tier = stale
+                held[tier] = drop_taken(rows[tier], held[tier], taken, following)
+                score(features, mean, squared, rows[tier], alpha, high, scores[tier], held[tier])
+                floor = assured(rows[tier], scores[tier], held[tier], squared, radius, rates)
+                if tier < TIERS:
+                    if k > k_then[tier]:
+                        growth = 1.2 if work[tier] < held[tier] else 1.0 / 1.2
+                        wanted[tier + 1] = min(max(growth * wanted[tier + 1], 4.0), count)
+                    renew_below(
+                        tier,
+                        rows,
+                        scores,
+                        held,
+                        wanted,
+                        floor,
+                        squared,
+                        radius,
+                        rates,
+                        bucket,
+                        tops,
+                        k,
+                        k_then,
+                        high,
+                        v_then,
+                        work,
+                    )
+                work[:tier] += held[tier]
+                stale = failing_tier(tier, floor, squares, radii, rates, tops, k, k_then, high, v_then, relative)
+                settled = stale == TIERS
             pick = pick_from(
                 features,
                 mean,
@@ -418,8 +454,7 @@ def greedy_sum(features, mean, squared, following, first, sizes):
             picks[done] = pick
             done += 1
             taken[pick] = True
-            held[TIERS] = drop_taken(rows[TIERS], held[TIERS], taken, following)
-            if held[TIERS] == 0:
+            if held[TIERS] == 1 and following[pick] < 0:
                 stale = TIERS - 1
             add_row(high, low, features[pick], mean, -4.0)
             add_row(pool_high, pool_low, features[pick], mean, -1.0)

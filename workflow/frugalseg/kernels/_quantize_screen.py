@@ -38,7 +38,7 @@ PARALLEL_BLOCKS = 65536
 #: Rows one thread scans before it asks for more.
 SCAN_CHUNK = 4096
 #: What looking at one block more of a chosen row costs, and what scoring it in float64 does, in blocks scanned.
-NARROW_COST, SCORE_COST = 3.0, 20.0
+NARROW_COST, SCORE_COST = 4.0, 40.0
 #: So few rows are scored in float64 at once.
 FEW = 8
 #: Picks between two trials of another number of blocks.
@@ -89,24 +89,25 @@ def principal_bytes(features: torch.Tensor, mean: torch.Tensor) -> tuple[np.ndar
     return coordinates.numpy(), codes.numpy(), scales.numpy(), rounded.numpy(), beyond.numpy(), skew
 
 
-# Approximate gains may be summed in any order: `slack_rates` bounds every order.
+# Approximate gains may be summed in any order: `round_direction` bounds every order.
 _scan_loop = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 @_scan_loop
 def block_product(code, scale, direction):
-    """Product of one block of a patch with the same block of the direction."""
-    total = np.float32(0.0)
+    """Product of one block of a patch with the same block of the direction, in steps of the direction."""
+    total = np.int32(0)
     for d in range(BLOCK):
-        total += np.float32(code[d]) * direction[d]
-    return scale * total
+        # Below 64 * 127 * 32767 < 2^31. The casts keep Numba from widening to 64 bits, which takes twice the time.
+        total = np.int32(total + np.int32(np.int32(code[d]) * np.int32(direction[d])))
+    return scale * np.float32(total)
 
 
 @_scan_loop
 def scan_some(codes, scales, rounded, beyond, radius, direction, blocks, rates, middles, tops, start, stop):
     """Write approximate gains and upper bounds of positions start .. stop; return the best lower bound and its place.
 
-    Looks at the first `blocks` blocks; `rates` (3,) is theirs.
+    Looks at the first `blocks` blocks; `rates` (3,) is theirs. All in steps of the direction.
     """
     best, leader = -np.inf, start
     for position in range(start, stop):
@@ -158,23 +159,42 @@ def narrow(codes, scales, rounded, beyond, radius, direction, block, rates, midd
 
 
 @_loop
-def slack_rates(along, drift, skew, rates):
-    """Write bounds on |gain - approximate gain| after block b as rates (B, 3): for `rounded`, `beyond` and ||y||.
+def round_direction(along, drift, skew, direction, rates):
+    """Round a direction to 16 bits and bound what approximate gains along it lack; return the size of a step.
 
-    What rounding took from a patch contributes at most its norm times that of the direction `along` (B, 64) in the
-    blocks seen, and what was not seen its norm times that of the direction there (Cauchy-Schwarz). The third rate
-    covers the direction's own error `drift`, axes that are not quite orthonormal, and the float32 sums.
+    Parameters
+    ----------
+    along : ndarray, shape (B, 64), float64
+        Coordinates of the direction v.
+    drift : float
+        Bound on their error, as a length.
+    skew : float
+        From `principal_bytes`.
+    direction : ndarray, shape (B, 64), int16
+        Receives the coordinates in steps.
+    rates : ndarray, shape (B, 3)
+        Receives bounds on |gain - approximate gain| after block b, in steps, as rates for `rounded`, `beyond` and
+        ||y||. What rounding took from a patch contributes at most its norm times that of v in the blocks seen, and what
+        was not seen its norm times that of v there (Cauchy-Schwarz). The third rate covers `drift`, `skew`, the steps
+        (a patch in bytes is shorter than 2 ||y||) and the float32 sums.
     """
     blocks = along.shape[0]
+    step = np.abs(along).max() / 32767.0
+    if step == 0.0:
+        step = 1.0
     total = 0.0
     for b in range(blocks):
         for d in range(BLOCK):
             total += along[b, d] ** 2
-        rates[b, 0] = np.sqrt(total) * ROUND_UP
+            direction[b, d] = np.int16(np.rint(along[b, d] / step))
+        rates[b, 0] = np.sqrt(total) / step * ROUND_UP
+    length = np.sqrt(total)
+    single = 2.0**-23 * (BLOCK + blocks + 16)
     for b in range(blocks):
-        rates[b, 1] = np.sqrt(max(0.0, total * (1.0 + 1e-12) - (rates[b, 0] / ROUND_UP) ** 2)) * ROUND_UP
-        rates[b, 2] = (skew + 2.0**-23 * (BLOCK + blocks + 16)) * np.sqrt(total) + drift
-    rates[blocks - 1, 1] = 0.0
+        beyond = total * (1.0 + 1e-12) - (rates[b, 0] * step / ROUND_UP) ** 2
+        rates[b, 1] = np.sqrt(max(0.0, beyond)) / step * ROUND_UP
+        rates[b, 2] = ((skew + single) * length + drift) / step + np.sqrt(blocks * BLOCK)
+    return step
 
 
 @_loop
@@ -230,7 +250,7 @@ def greedy_mean(features, mean, squared, following, first, sizes, coordinates, c
 
     middles, tops, scores = np.empty(count, np.float32), np.empty(count), np.empty(count)
     rivals, places = np.empty(count, np.int64), np.empty(count, np.int64)
-    bounds = np.empty((blocks, 3))
+    bounds, direction = np.empty((blocks, 3)), np.empty((blocks, BLOCK), np.int16)
     cost = np.full(blocks, np.inf)
     origin = np.zeros(dimensions)
     mean_length = distance(mean, origin)
@@ -250,8 +270,7 @@ def greedy_mean(features, mean, squared, following, first, sizes, coordinates, c
                 rates = error_rates(relative, 0.0, terms, mean_length)
 
                 # The picks' coordinates are float32, and c_all is left out of them.
-                slack_rates(along, 2.0**-23 * count * walked + k * all_length, skew, bounds)
-                direction = along.astype(np.float32)
+                step = round_direction(along, 2.0**-23 * count * walked + k * all_length, skew, direction, bounds)
                 scanned = choose_blocks(cost, trial)
                 if left * scanned < PARALLEL_BLOCKS:
                     _, leader = scan_some(
@@ -283,7 +302,7 @@ def greedy_mean(features, mean, squared, following, first, sizes, coordinates, c
                         left,
                     )
                 score(features, mean, squared, rows[leader : leader + 1], 0.0, high, scores, 1)
-                floor = scores[0] - error(rates, 0.0, radius[leader])
+                floor = (scores[0] - error(rates, 0.0, radius[leader])) / step
                 found = 0
                 for position in range(left):
                     places[found] = position

@@ -155,11 +155,11 @@ LOOKS = tuple(
         (partial(_cytoplasm, nucleus=(0.1, 0.6)), 2),
         (_membrane, 2),
         (_granules, 2),
-        (_exclusion, 2),
+        (_exclusion, 1),
         (_filaments, 1),
         (_vacuoles, 1),
         (_caps, 1),
     )
     for _ in range(share)
 )
-"""The deck of sixteen: common looks several times, rare ones once."""
+"""The deck of fifteen: common looks several times, rare ones once."""

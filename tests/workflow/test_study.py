@@ -1,0 +1,129 @@
+"""A whole study, small enough for a test."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import torch
+import yaml
+
+from frugalseg.data.synthetic import draw
+
+pytestmark = pytest.mark.workflow
+
+
+def test_every_result_is_there(tiny):
+    results = tiny.folder / "results/tiny"
+    for name in ("redundancy", "replay"):
+        assert all((results / f"tables/{name}.{kind}").stat().st_size for kind in ("csv", "md", "tex"))
+        assert all((results / f"figures/{name}.{kind}").stat().st_size for kind in ("png", "svg"))
+    for figure in ("patches", "features", "segmentations"):
+        assert (results / f"figures/{figure}.png").stat().st_size
+    assert "Verdict" in (results / "tables/phenomena.md").read_text()
+
+
+def test_nothing_is_left_to_do(tiny):
+    assert "Nothing to be done" in tiny.run("--dry-run", "--configfile", "tiny.yaml")
+
+
+def test_the_running_state_is_gone_when_a_model_is_there(tiny):
+    states = [path for path in (tiny.folder / "results/tiny/state").rglob("*.pt")]
+    assert states == []
+
+
+def test_a_table_repeats_the_metrics_it_is_made_from(tiny):
+    results = tiny.folder / "results/tiny"
+    table = pd.read_csv(results / "tables/redundancy.csv", dtype={"seed": str})
+    row = table.query("chain == 'cyto@dq5' and seed == '0' and metric == 'accuracy'").iloc[0]
+    scores = pd.read_csv(results / "metrics/small/cyto@dq5/seed0/cyto.csv")
+    assert row["n"] == len(scores) == 15
+    assert row["mean"] == pytest.approx(scores["accuracy"].mean())
+    assert row["std"] == pytest.approx(scores["accuracy"].std())
+
+
+def test_a_model_says_what_it_was_made_of(tiny):
+    folder = tiny.folder / "results/tiny/models/small/cyto_to_histo+cyto@few2x50/seed0"
+    model = json.loads((folder / "model.json").read_text())
+    assert [source["source"] for source in model["sources"]] == ["histo", "cyto@few2x50"]
+    patches = pd.read_csv(tiny.folder / "results/tiny/patches/cyto/train/patches.csv")
+    per_image = patches.groupby("image").size()
+    assert model["sources"][1]["patches"] == 2 * per_image.iloc[0]
+    assert all(source["patches"] == source["left_out"] + source["used"] for source in model["sources"])
+    assert model["versions"]["torch"].startswith("2.13.0")
+
+
+def test_the_first_stage_is_the_parent_of_the_second(tiny):
+    models = tiny.folder / "results/tiny/models/small"
+    first = torch.load(models / "cyto/seed0/model.pt", weights_only=True)
+    second = torch.load(models / "cyto_to_histo/seed0/model.pt", weights_only=True)
+    weight = "output.2.weight"
+    assert first.keys() == second.keys()
+    assert not torch.equal(first[weight], second[weight])
+    # Four small steps leave it near where it started; another start would be far away.
+    assert (first[weight] - second[weight]).abs().max() < 0.5
+
+
+def test_the_same_study_gives_the_same_bits(tiny):
+    weights = tiny.folder / "results/tiny/models/small/cyto_to_histo/seed0/model.pt"
+    before = weights.read_bytes()
+    weights.unlink()
+    tiny.run("--configfile", "tiny.yaml", "results/tiny/models/small/cyto_to_histo/seed0/model.pt")
+    assert weights.read_bytes() == before
+    # The metrics are older than the new weights, but what they are made from has not changed.
+    tiny.run("--configfile", "tiny.yaml", "--touch")
+
+
+def test_the_report_holds_the_tables_and_figures(tiny):
+    tiny.run("--configfile", "tiny.yaml", "--report", "report.html")
+    report = (tiny.folder / "report.html").read_text()
+    assert "figures/replay.png" in report
+    assert "Replay: all of histo and a part of cyto" in report
+
+
+def test_a_dataset_is_added_by_one_file(workflow):
+    images = workflow.folder / "mine"
+    for split, count in (("train", 3), ("test", 2)):
+        (images / split).mkdir(parents=True)
+        for name, image, labels in draw("multi", count, 96, seed=5, split=split):
+            tifffile.imwrite(images / split / f"{name}.tif", image)
+            tifffile.imwrite(images / split / f"{name}_cells.tif", labels.astype(np.uint16))
+    dataset = {
+        "title": "Mine",
+        "source": "path",
+        "reader": "pairs",
+        "root": "mine",
+        "splits": {
+            split: {"image": f"{split}/{{name}}.tif", "label": f"{split}/{{name}}_cells.tif"}
+            for split in ("train", "test")
+        },
+    }
+    (workflow.folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
+    (workflow.folder / "study.yaml").write_text("{study: own, datasets: {mine: mine}, patches: {size: 64, stride: 64}}")
+    workflow.run("--configfile", "study.yaml", "results/own/patches/mine/train/patches.csv")
+    table = pd.read_csv(workflow.folder / "results/own/patches/mine/train/patches.csv")
+    assert len(table) == 3 * 4
+
+
+def test_wrong_images_are_told_before_anything_is_trained(workflow):
+    folder = workflow.folder / "mine"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", np.zeros((64, 64), np.uint8))
+    tifffile.imwrite(folder / "b.tif", np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    tifffile.imwrite(folder / "b_cells.tif", np.ones((32, 64), np.uint16))
+    split = {"image": "{name}.tif", "label": "{name}_cells.tif"}
+    dataset = {
+        "title": "Mine",
+        "source": "path",
+        "reader": "pairs",
+        "root": "mine",
+        "splits": {"train": split, "test": split},
+    }
+    (workflow.folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
+    (workflow.folder / "study.yaml").write_text("{study: own, datasets: {mine: mine}}")
+    output = workflow.run("--configfile", "study.yaml", "results/own/patches/mine/train/patches.csv", success=False)
+    log = (workflow.folder / "results/own/logs/prepare/mine.txt").read_text()
+    assert "a.tif" in log
+    assert "b.tif" in log
+    assert "Error in rule prepare" in output
