@@ -21,9 +21,7 @@ configfile: "config/config.yaml"
 
 
 try:
-    completed = complete(
-        config, root=Path(workflow.basedir), files=workflow.configfiles
-    )
+    completed = complete(config, root=Path(workflow.basedir), files=workflow.configfiles)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
@@ -37,6 +35,7 @@ pathvars:
 report: "workflow/report/study.rst"
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/coresets.smk"
 include: "workflow/rules/training.smk"
@@ -59,6 +58,7 @@ rule all:
         collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
         "<results>/tables/patches.md",
+        "<results>/tables/versions.md",
         "<results>/tables/phenomena.md" if config["phenomena"] else [],
 
 

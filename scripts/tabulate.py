@@ -6,6 +6,7 @@ from frugalseg.evaluation.metrics import METRICS
 from frugalseg.experiments import requests
 from frugalseg.logs import record
 from frugalseg.reporting import pivots
+from frugalseg.reporting.page import to_page
 from frugalseg.reporting.tables import read_published, tabulate
 
 record(snakemake.log[0])
@@ -17,7 +18,8 @@ table = tabulate(name, files, METRICS, published)
 table.to_csv(snakemake.output.csv, index=False)
 
 readable = pivots.pivot(table, **experiment["pivot"], metrics=experiment["metrics"])
-heading = f"# {experiment['title']}\n\n{experiment['caption']}\n\n"
-Path(snakemake.output.markdown).write_text(heading + pivots.to_markdown(readable), encoding="utf-8")
+text = f"# {experiment['title']}\n\n{experiment['caption']}\n\n{pivots.to_markdown(readable)}"
+Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
+Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
 caption = f"{experiment['title']}. {experiment['caption']}"
 Path(snakemake.output.tex).write_text(pivots.to_latex(readable, caption, f"tab:{name}"), encoding="utf-8")

@@ -1,12 +1,12 @@
 """The chain grammar."""
 
+import itertools
 import re
 
 import pytest
+from frugalseg.chains import CHAIN, Chain, ChainError, Source, Stage, Subset, parse
 from hypothesis import given
 from hypothesis import strategies as st
-
-from frugalseg.chains import CHAIN, Chain, ChainError, Source, Stage, Subset, parse
 
 datasets = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True).filter(lambda name: name != "to")
 rates = st.one_of(st.integers(1, 100).map(str), st.from_regex(r"[1-9][0-9]?\.[0-9]?[1-9]", fullmatch=True))
@@ -42,7 +42,7 @@ def test_parents_end_at_a_first_stage(chain):
     lineage = list(chain.lineage())
     assert len(lineage) == len(chain.stages)
     assert lineage[-1].parent is None
-    assert all(str(child).startswith(f"{parent}_to_") for child, parent in zip(lineage, lineage[1:], strict=False))
+    assert all(str(child).startswith(f"{parent}_to_") for child, parent in itertools.pairwise(lineage))
 
 
 @given(chains)

@@ -1,7 +1,6 @@
 """Experiments: patterns filled in from lists."""
 
 import pytest
-
 from frugalseg.experiments import expand, models, requests
 
 EXPERIMENT = {

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-
 from frugalseg.fingerprint import fingerprint
 
 SOURCE = '''
@@ -46,7 +45,7 @@ def test_a_package_stands_for_all_its_modules():
 
 
 def test_an_unknown_module_is_an_error():
-    with pytest.raises(ModuleNotFoundError, match="no module named 'frugalseg.nothing'"):
+    with pytest.raises(ModuleNotFoundError, match=r"no module named 'frugalseg\.nothing'"):
         fingerprint("frugalseg.nothing")
 
 

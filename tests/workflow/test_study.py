@@ -8,7 +8,6 @@ import pytest
 import tifffile
 import torch
 import yaml
-
 from frugalseg.data.synthetic import draw
 
 pytestmark = pytest.mark.workflow

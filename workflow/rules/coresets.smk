@@ -1,15 +1,4 @@
 # Coresets: features of the patches, then the order in which a selector takes them. A rate is a prefix of the order.
-from frugalseg.chains import SEEDED_METHODS
-
-SEEDED_SELECTORS = [
-    name
-    for name, selector in config["selectors"].items()
-    if selector["method"] in SEEDED_METHODS
-]
-FEATURE_SELECTORS = [
-    name for name in config["selectors"] if name not in SEEDED_SELECTORS
-]
-PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 CHECKPOINT = lookup("features/checkpoint", within=config, default="<results>/mae")
 
 
@@ -31,6 +20,8 @@ rule pretrain_autoencoder:
         "<results>/logs/pretrain_autoencoder.txt",
     benchmark:
         "<results>/benchmarks/pretrain_autoencoder.jsonl"
+    conda:
+        "../../envs/environment.yaml"
     threads: 2
     params:
         pretraining=lookup("features/pretraining", within=config),
@@ -50,6 +41,8 @@ rule embed:
         "<results>/logs/embed/{dataset}.txt",
     benchmark:
         "<results>/benchmarks/embed/{dataset}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
     params:
         pooling=lookup("features/pooling", within=config),
         mask_ratio=lookup("features/mask_ratio", within=config),
@@ -71,6 +64,8 @@ rule select:
         "<results>/benchmarks/select/{dataset}-{selector}.jsonl"
     wildcard_constraints:
         selector="|".join(FEATURE_SELECTORS) or "none",
+    conda:
+        "../../envs/environment.yaml"
     params:
         selector=lookup("selectors/{selector}", within=config),
         bins=lookup("bins", within=config),

@@ -1,6 +1,4 @@
 # Data: the images of a dataset, checked and normalised, then patches with target flows.
-from frugalseg.data.sources import listing
-from frugalseg.fingerprint import fingerprint
 
 
 rule prepare:
@@ -20,26 +18,15 @@ rule prepare:
         checks="<results>/images/{dataset}/checks.json",
     log:
         "<results>/logs/prepare/{dataset}.txt",
+    conda:
+        "../../envs/environment.yaml"
     params:
         dataset=lookup("datasets/{dataset}", within=config),
         data_root=lookup("data_root", within=config),
-        files=lambda wildcards: listing(
-            config["datasets"][wildcards.dataset], config["data_root"]
-        ),
+        files=lambda wildcards: listing(config["datasets"][wildcards.dataset], config["data_root"]),
         code=fingerprint("frugalseg.data"),
     script:
         "../../scripts/prepare.py"
-
-
-def images_to_cut(wildcards):
-    # The validation patches watch the training on test images; nothing is chosen by them.
-    split = "train" if wildcards.split == "train" else "test"
-    return collect(
-        "<results>/images/{dataset}/{split}/{file}",
-        dataset=wildcards.dataset,
-        split=split,
-        file=["pixels.npy", "labels.npy", "images.csv"],
-    )
 
 
 rule cut:
@@ -55,6 +42,8 @@ rule cut:
         ),
     log:
         "<results>/logs/cut/{dataset}-{split}.txt",
+    conda:
+        "../../envs/environment.yaml"
     params:
         patches=lookup("patches", within=config),
         code=fingerprint("frugalseg.data.patches", "frugalseg.kernels.flows"),

@@ -5,9 +5,7 @@ rule evaluate:
     input:
         weights=rules.train.output.weights,
         description=rules.train.output.description,
-        images=collect(
-            "<results>/images/{test}/test/images.csv", test=config["datasets"]
-        ),
+        images=collect("<results>/images/{test}/test/images.csv", test=config["datasets"]),
     output:
         collect(
             "<results>/metrics/{{recipe}}/{{chain}}/seed{{seed}}/{test}.csv",
@@ -17,8 +15,8 @@ rule evaluate:
         "<results>/logs/evaluate/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
         "<results>/benchmarks/evaluate/{recipe}/{chain}/seed{seed}.jsonl"
-    resources:
-        gpu=1,
+    conda:
+        "../../envs/environment.yaml"
     params:
         recipe=lookup("recipes/{recipe}", within=config),
         code=fingerprint(

@@ -1,57 +1,4 @@
 # Reporting: tables, figures and verdicts from the metrics; all of them together make the report.
-from frugalseg import experiments
-
-
-def figures_of(config):
-    drawn = [
-        name
-        for name, experiment in config["experiments"].items()
-        if "figure" in experiment
-    ]
-    return drawn + [
-        name
-        for name in ("patches", "features", "segmentations")
-        if name in config["figures"]
-    ]
-
-
-def metrics_of_experiment(wildcards):
-    return [
-        f"<results>/metrics/{entry.recipe}/{entry.chain}/seed{seed}/{test}.csv"
-        for entry, seed, test in experiments.requests(
-            config["experiments"][wildcards.experiment]
-        )
-    ]
-
-
-def metrics_of_phenomena(wildcards):
-    return [
-        f"<results>/metrics/{phenomenon['recipe']}/{chain}/seed{seed}/{phenomenon['test']}.csv"
-        for phenomenon in config["phenomena"].values()
-        for chain in phenomenon["chains"].values()
-        for seed in phenomenon["seeds"]
-    ]
-
-
-def coreset_of(dataset, selector, seed):
-    seeded = f"-seed{seed}" if selector in SEEDED_SELECTORS else ""
-    return f"<results>/coresets/{dataset}/{selector}{seeded}.npz"
-
-
-def coresets_of_figure(figure):
-    block = config["figures"].get(figure, {"selectors": []})
-    return [
-        coreset_of(block["dataset"], selector, block["seed"])
-        for selector in block["selectors"]
-    ]
-
-
-def weights_of_segmentations(wildcards):
-    block = config["figures"]["segmentations"]
-    return [
-        f"<results>/models/{block['recipe']}/{chain}/seed{block['seed']}/model.pt"
-        for chain in block["chains"]
-    ]
 
 
 rule tabulate:
@@ -60,8 +7,9 @@ rule tabulate:
         published=lookup("published", within=config, default=[]),
     output:
         csv="<results>/tables/{experiment}.csv",
-        markdown=report(
-            "<results>/tables/{experiment}.md",
+        markdown="<results>/tables/{experiment}.md",
+        page=report(
+            "<results>/tables/{experiment}.html",
             caption="../report/table.rst",
             category="Tables",
             labels={"experiment": "{experiment}"},
@@ -70,6 +18,8 @@ rule tabulate:
     log:
         "<results>/logs/tabulate/{experiment}.txt",
     localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         experiment=lookup("experiments/{experiment}", within=config),
         code=fingerprint(
@@ -95,6 +45,8 @@ rule draw_experiment:
     log:
         "<results>/logs/draw_experiment/{experiment}.txt",
     localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         experiment=lookup("experiments/{experiment}", within=config),
         code=fingerprint("frugalseg.reporting"),
@@ -117,6 +69,8 @@ rule draw_patches:
     log:
         "<results>/logs/draw_patches.txt",
     localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         figure=lookup("figures/patches", within=config, default={}),
         bins=lookup("bins", within=config),
@@ -139,6 +93,8 @@ rule draw_features:
         svg="<results>/figures/features.svg",
     log:
         "<results>/logs/draw_features.txt",
+    conda:
+        "../../envs/environment.yaml"
     params:
         figure=lookup("figures/features", within=config, default={}),
         bins=lookup("bins", within=config),
@@ -164,11 +120,11 @@ rule draw_segmentations:
         svg="<results>/figures/segmentations.svg",
     log:
         "<results>/logs/draw_segmentations.txt",
+    conda:
+        "../../envs/environment.yaml"
     params:
         figure=lookup("figures/segmentations", within=config, default={}),
-        recipe=lambda wildcards: config["recipes"][
-            config["figures"]["segmentations"]["recipe"]
-        ],
+        recipe=lambda wildcards: config["recipes"][config["figures"]["segmentations"]["recipe"]],
         code=fingerprint("frugalseg.reporting", "frugalseg.evaluation"),
     script:
         "../../scripts/draw_segmentations.py"
@@ -179,8 +135,9 @@ rule judge_phenomena:
         metrics_of_phenomena,
     output:
         csv="<results>/tables/phenomena.csv",
-        markdown=report(
-            "<results>/tables/phenomena.md",
+        markdown="<results>/tables/phenomena.md",
+        page=report(
+            "<results>/tables/phenomena.html",
             caption="../report/phenomena.rst",
             category="Tables",
             labels={"experiment": "phenomena"},
@@ -188,6 +145,8 @@ rule judge_phenomena:
     log:
         "<results>/logs/judge_phenomena.txt",
     localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         phenomena=lookup("phenomena", within=config),
         code=fingerprint("frugalseg.reporting"),
@@ -197,19 +156,16 @@ rule judge_phenomena:
 
 rule count_patches:
     input:
-        patches=collect(
-            "<results>/patches/{dataset}/train/patches.csv", dataset=config["datasets"]
-        ),
+        patches=collect("<results>/patches/{dataset}/train/patches.csv", dataset=config["datasets"]),
         descriptions=[
             f"<results>/models/{recipe}/{chain}/seed{seed}/model.json"
-            for recipe, chain, seed in experiments.models(
-                config["experiments"].values()
-            )
+            for recipe, chain, seed in experiments.models(config["experiments"].values())
         ],
     output:
         csv="<results>/tables/patches.csv",
-        markdown=report(
-            "<results>/tables/patches.md",
+        markdown="<results>/tables/patches.md",
+        page=report(
+            "<results>/tables/patches.html",
             caption="../report/counts.rst",
             category="Tables",
             labels={"experiment": "patches"},
@@ -217,9 +173,34 @@ rule count_patches:
     log:
         "<results>/logs/count_patches.txt",
     localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         datasets=list(config["datasets"]),
         min_cells=lookup("patches/min_cells", within=config),
         code=fingerprint("frugalseg.reporting"),
     script:
         "../../scripts/count_patches.py"
+
+
+rule describe_versions:
+    input:
+        weights=[
+            f"<results>/models/{recipe}/{chain}/seed{seed}/model.pt"
+            for recipe, chain, seed in experiments.models(config["experiments"].values())
+        ],
+    output:
+        markdown="<results>/tables/versions.md",
+        page=report(
+            "<results>/tables/versions.html",
+            caption="../report/versions.rst",
+            category="Methods",
+            labels={"experiment": "versions"},
+        ),
+    log:
+        "<results>/logs/describe_versions.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    script:
+        "../../scripts/describe_versions.py"

@@ -1,41 +1,10 @@
 # Training: one rule for every model. A chain names it; its parent chain and the subsets of its last stage make it.
-from frugalseg import chains
-
-
-def parent_weights(wildcards):
-    parent = chains.parse(wildcards.chain).parent
-    recipe = config["recipes"][wildcards.recipe].get("parent", wildcards.recipe)
-    return (
-        f"<results>/models/{recipe}/{parent}/seed{wildcards.seed}/model.pt"
-        if parent
-        else []
-    )
-
-
-def coresets(wildcards):
-    return [
-        f"<results>/coresets/{source.dataset}/{source.subset.selector}"
-        + (
-            f"-seed{wildcards.seed}.npz"
-            if source.subset.selector in SEEDED_SELECTORS
-            else ".npz"
-        )
-        for source in chains.parse(wildcards.chain).sources
-        if source.subset
-    ]
-
-
-def patches_of_stage(split):
-    return lambda wildcards: [
-        f"<results>/patches/{source.dataset}/{split}/patches.csv"
-        for source in chains.parse(wildcards.chain).sources
-    ]
 
 
 rule train:
     input:
         parent=parent_weights,
-        coresets=coresets,
+        coresets=coresets_of_stage,
         patches=patches_of_stage("train"),
         validation=patches_of_stage("validation"),
     output:
@@ -46,8 +15,8 @@ rule train:
         "<results>/logs/train/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
         "<results>/benchmarks/train/{recipe}/{chain}/seed{seed}.jsonl"
-    resources:
-        gpu=1,
+    conda:
+        "../../envs/environment.yaml"
     params:
         recipe=lookup("recipes/{recipe}", within=config),
         bins=lookup("bins", within=config),

@@ -1,0 +1,12 @@
+"""What the study ran on, for the report."""
+
+from pathlib import Path
+
+from frugalseg.logs import record
+from frugalseg.reporting.page import to_page
+from frugalseg.reporting.versions import to_markdown, versions
+
+record(snakemake.log[0])
+text = to_markdown(versions())
+Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
+Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")

@@ -1,0 +1,29 @@
+"""Tables as pages that a browser shows inside the report."""
+
+from __future__ import annotations
+
+from markdown_it import MarkdownIt
+
+_STYLE = """
+body { font: 14px/1.5 system-ui, sans-serif; margin: 1.5rem; color: #222; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap; }
+thead th { border-bottom: 2px solid #444; vertical-align: bottom; }
+"""
+
+
+def to_page(markdown: str) -> str:
+    """Render a Markdown text with tables as a self-contained HTML page.
+
+    Parameters
+    ----------
+    markdown : str
+        CommonMark with pipe tables; raw HTML in it is shown as text.
+
+    Returns
+    -------
+    str
+        A whole HTML document that loads nothing.
+    """
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><style>{_STYLE}</style>\n<body>\n{body}</body></html>\n'

@@ -1,0 +1,40 @@
+"""What a study ran on: versions of the packages, the processor, the device."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+
+import torch
+
+PACKAGES = (
+    "frugalseg",
+    "snakemake",
+    "torch",
+    "numpy",
+    "scipy",
+    "numba",
+    "scikit-image",
+    "scikit-learn",
+    "transformers",
+)
+
+
+def versions() -> dict[str, str]:
+    """Names and versions of what decides the numbers of a study, on this machine."""
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    processor = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    return {
+        "processor": f"{processor}, {os.cpu_count()} cores",
+        "GPUs": ", ".join(gpus) or "none",
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in PACKAGES},
+    }
+
+
+def to_markdown(entries: dict[str, str]) -> str:
+    """Write names and versions as a Markdown table."""
+    lines = ["| What | Version |", "| :-- | :-- |", *(f"| {name} | {version} |" for name, version in entries.items())]
+    return "# Versions\n\n" + "\n".join(lines) + "\n"

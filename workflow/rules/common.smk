@@ -1,0 +1,77 @@
+# The files that the rules' wildcards stand for.
+from frugalseg import chains, experiments
+from frugalseg.data.sources import listing
+from frugalseg.fingerprint import fingerprint
+
+SEEDED_SELECTORS = [
+    name for name, selector in config["selectors"].items() if selector["method"] in chains.SEEDED_METHODS
+]
+FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS]
+PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
+
+
+def images_to_cut(wildcards):
+    # The validation patches watch the training on test images; nothing is chosen by them.
+    split = "train" if wildcards.split == "train" else "test"
+    return collect(
+        "<results>/images/{dataset}/{split}/{file}",
+        dataset=wildcards.dataset,
+        split=split,
+        file=["pixels.npy", "labels.npy", "images.csv"],
+    )
+
+
+def parent_weights(wildcards):
+    parent = chains.parse(wildcards.chain).parent
+    recipe = config["recipes"][wildcards.recipe].get("parent", wildcards.recipe)
+    return f"<results>/models/{recipe}/{parent}/seed{wildcards.seed}/model.pt" if parent else []
+
+
+def coreset_of(dataset, selector, seed):
+    seeded = f"-seed{seed}" if selector in SEEDED_SELECTORS else ""
+    return f"<results>/coresets/{dataset}/{selector}{seeded}.npz"
+
+
+def coresets_of_stage(wildcards):
+    return [
+        coreset_of(source.dataset, source.subset.selector, wildcards.seed)
+        for source in chains.parse(wildcards.chain).sources
+        if source.subset
+    ]
+
+
+def patches_of_stage(split):
+    return lambda wildcards: [
+        f"<results>/patches/{source.dataset}/{split}/patches.csv" for source in chains.parse(wildcards.chain).sources
+    ]
+
+
+def figures_of(config):
+    drawn = [name for name, experiment in config["experiments"].items() if "figure" in experiment]
+    return drawn + [name for name in ("patches", "features", "segmentations") if name in config["figures"]]
+
+
+def metrics_of_experiment(wildcards):
+    return [
+        f"<results>/metrics/{entry.recipe}/{entry.chain}/seed{seed}/{test}.csv"
+        for entry, seed, test in experiments.requests(config["experiments"][wildcards.experiment])
+    ]
+
+
+def metrics_of_phenomena(wildcards):
+    return [
+        f"<results>/metrics/{phenomenon['recipe']}/{chain}/seed{seed}/{phenomenon['test']}.csv"
+        for phenomenon in config["phenomena"].values()
+        for chain in phenomenon["chains"].values()
+        for seed in phenomenon["seeds"]
+    ]
+
+
+def coresets_of_figure(figure):
+    block = config["figures"].get(figure, {"selectors": []})
+    return [coreset_of(block["dataset"], selector, block["seed"]) for selector in block["selectors"]]
+
+
+def weights_of_segmentations(wildcards):
+    block = config["figures"]["segmentations"]
+    return [f"<results>/models/{block['recipe']}/{chain}/seed{block['seed']}/model.pt" for chain in block["chains"]]
