@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from frugalseg.chains import IMAGE_SELECTORS, Chain, Source, parse
+from frugalseg.chains import IMAGE_SELECTORS, Source, parse
 from frugalseg.configuration import ConfigError, complete
 from frugalseg.experiments import models
 from frugalseg.selection.coresets import coreset_size
+from frugalseg.training.recipe import Recipe
 
 Model = tuple[str, str, int]
 """Recipe, chain and seed."""
@@ -55,19 +55,17 @@ def patch_counts(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int]) -> int | None:
-    """Optimiser steps of a model's last stage, or None where the number of its patches is not known yet."""
+    """Optimiser steps of a model's last stage, patches with few cells counted in; None where patches are not counted yet."""
     recipe_name, chain, _ = model
-    recipe = config["recipes"][recipe_name]
-    if "steps" in recipe:
-        return recipe["steps"]
-    sizes = [_patches_of(source, config["bins"], counts) for source in _sources(chain)]
-    if any(size is None for size in sizes):
+    recipe = Recipe.of(config["recipes"][recipe_name])
+    if recipe.steps is not None:
+        return recipe.steps
+    # An epoch is one pass over the patches that have no share of the batch to themselves.
+    shares = sum(source.share or 0 for source in parse(chain).sources)
+    sizes = [_patches_of(source, config["bins"], counts) for source in parse(chain).sources if source.share is None]
+    if None in sizes:
         return None
-    return recipe["epochs"] * ceil(sum(sizes) / recipe["batch"])
-
-
-def _sources(chain: str | Chain) -> tuple[Source, ...]:
-    return parse(str(chain)).sources
+    return recipe.count_steps(sum(sizes) / (recipe.batch * (1 - shares / 100)))
 
 
 def _patches_of(source: Source, bins: int, counts: Mapping[str, int]) -> int | None:

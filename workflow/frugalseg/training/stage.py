@@ -137,7 +137,8 @@ def build_network(recipe: Mapping[str, Any], generator: torch.Generator | None =
 
 def load_network(recipe: Mapping[str, Any], weights: str | Path) -> nn.Module:
     """Build the network that a recipe names and fill it with the weights of a checkpoint."""
-    network = build_network(recipe)
+    # Convolutions in bfloat16 are a third faster with channels last on processors.
+    network = build_network(recipe).to(memory_format=torch.channels_last)
     checkpoints.load(weights, network)
     return network
 
