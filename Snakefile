@@ -20,8 +20,10 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
+# Snakemake lists the files given on the command line before the default that they are layered over.
+*studies, default = workflow.configfiles
 try:
-    completed = complete(config, root=Path(workflow.basedir), files=workflow.configfiles)
+    completed = complete(config, root=Path(workflow.basedir), files=[default, *studies])
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 config.clear()

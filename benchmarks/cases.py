@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from cellpose import dynamics, metrics
 from cellpose.resnet_torch import CPnet
+
 from frugalseg.data.synthetic import draw
 from frugalseg.evaluation.metrics import Overlaps, instance_metrics
 from frugalseg.kernels.flows import flows_to_labels, labels_to_flows

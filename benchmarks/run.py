@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from cases import Case, cases
 from frugalseg.reporting.versions import versions
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+
 from frugalseg.logs import record
 from frugalseg.reporting.counts import count_datasets, count_models, to_markdown
 from frugalseg.reporting.page import to_page

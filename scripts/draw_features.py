@@ -1,6 +1,7 @@
 """The features in the plane, with the bins of the first selector and the picks of all, from features and orders."""
 
 import numpy as np
+
 from frugalseg.logs import record
 from frugalseg.reporting import style
 from frugalseg.reporting.features_figure import draw_features

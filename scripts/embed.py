@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+
 from frugalseg.data.stores import open_patches
 from frugalseg.device import choose_device
 from frugalseg.logs import record
@@ -13,7 +14,7 @@ torch.set_num_threads(snakemake.threads)
 patches = open_patches(Path(snakemake.input.patches[0]).parent)
 features = embed(
     patches,
-    Path(snakemake.input.checkpoint).parent,
+    snakemake.params.checkpoint,
     mask_ratio=snakemake.params.mask_ratio,
     pooling=snakemake.params.pooling,
     batch=snakemake.params.batch,

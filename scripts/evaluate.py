@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+
 from frugalseg.data.stores import open_images
 from frugalseg.device import choose_device
 from frugalseg.evaluation.evaluate import evaluate

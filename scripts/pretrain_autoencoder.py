@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+
 from frugalseg.data.stores import open_patches
 from frugalseg.device import choose_device
 from frugalseg.logs import record

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+
 from frugalseg.logs import record
 from frugalseg.selection import coresets, select
 

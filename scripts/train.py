@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+
 from frugalseg.device import choose_device
 from frugalseg.logs import record
 from frugalseg.training.stage import StageFiles, train_stage

@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+
 from frugalseg.kernels.augment import affine, random_affine
 from frugalseg.kernels.flows import labels_to_flows
-from scipy import ndimage
 
 
 def some_patches(count=2, height=24, width=24, seed=0):

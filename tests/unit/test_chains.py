@@ -4,9 +4,10 @@ import itertools
 import re
 
 import pytest
-from frugalseg.chains import CHAIN, Chain, ChainError, Source, Stage, Subset, parse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from frugalseg.chains import CHAIN, Chain, ChainError, Source, Stage, Subset, parse
 
 datasets = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True).filter(lambda name: name != "to")
 rates = st.one_of(st.integers(1, 100).map(str), st.from_regex(r"[1-9][0-9]?\.[0-9]?[1-9]", fullmatch=True))

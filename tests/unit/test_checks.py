@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+
 from frugalseg.data.checks import DataError
 from frugalseg.data.patches import cut
 from frugalseg.data.prepare import prepare

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from frugalseg.configuration import ConfigError, complete
 from frugalseg.plan import layer
 

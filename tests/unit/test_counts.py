@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+
 from frugalseg.reporting.counts import count_datasets, count_models, to_markdown
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from frugalseg import models
 from frugalseg.training import checkpoints
 

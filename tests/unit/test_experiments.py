@@ -1,6 +1,7 @@
 """Experiments: patterns filled in from lists."""
 
 import pytest
+
 from frugalseg.experiments import expand, models, requests
 
 EXPERIMENT = {

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 import tifffile
 import torch
-from frugalseg.data.stores import Patches
-from frugalseg.models import mae
-from frugalseg.selection import features
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import ViTMAEForPreTraining
+
+from frugalseg.data.stores import Patches
+from frugalseg.models import mae
+from frugalseg.selection import features
 
 torch.set_num_threads(1)
 

@@ -3,14 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
 from frugalseg.reporting import figures, style
 from frugalseg.reporting.features_figure import _subsample, draw_features, project
 from frugalseg.reporting.patches_figure import draw_patches
 from frugalseg.reporting.pictures import to_rgb
 from frugalseg.reporting.segmentations_figure import draw_segmentations, outlines
 from frugalseg.reporting.tables import ALL_SEEDS, COLUMNS
-from matplotlib.figure import Figure
-from PIL import Image
 
 RATES = (0, 1, 10, 100)
 

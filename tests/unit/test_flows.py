@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from frugalseg.kernels import _flows_torch
-from frugalseg.kernels.flows import flows_to_labels, labels_to_flows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
+
+from frugalseg.kernels import _flows_torch
+from frugalseg.kernels.flows import flows_to_labels, labels_to_flows
 
 
 def device_flows(labels):

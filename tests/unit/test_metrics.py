@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from frugalseg.evaluation.metrics import METRICS, per_image
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+
+from frugalseg.evaluation.metrics import METRICS, per_image
 
 
 def pixels_of(labels):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from frugalseg.kernels.overlap import overlap_matrix, overlap_pairs
 from hypothesis import given
 from hypothesis import strategies as st
+
+from frugalseg.kernels.overlap import overlap_matrix, overlap_pairs
 
 
 def count_pixels(a: torch.Tensor, b: torch.Tensor) -> dict[tuple[int, int], int]:

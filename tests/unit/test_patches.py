@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from frugalseg.data.normalize import relabel
 from frugalseg.data.patches import cut, windows
 from frugalseg.data.stores import ImageWriter, open_images, open_patches

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from frugalseg.reporting import phenomena
 from frugalseg.reporting.phenomena import judge
 

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
+
 from frugalseg.data.stores import IMAGE_COLUMNS, Images
 from frugalseg.evaluation import evaluate as evaluation
 from frugalseg.evaluation import prediction
@@ -13,7 +15,6 @@ from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.metrics import METRICS, per_image
 from frugalseg.evaluation.prediction import predict, segment
 from frugalseg.kernels.flows import labels_to_flows
-from torch import nn
 
 ODD_SIZES = [(1, 1), (3, 70), (33, 47), (64, 64), (50, 200), (129, 97), (64, 64)]
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+
 from frugalseg.kernels import quantize
 from frugalseg.kernels.quantize import greedy_bins
 

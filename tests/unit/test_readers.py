@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from jsonschema import Draft202012Validator
+from PIL import Image
+
 from frugalseg.data.checks import DataError, Problems
 from frugalseg.data.normalize import normalize, select_channels
 from frugalseg.data.readers import bbbc038, monuseg, pairs, read_image, read_label_image
 from frugalseg.data.sources import listing, samples
 from frugalseg.evaluation.metrics import per_image
-from jsonschema import Draft202012Validator
-from PIL import Image
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (12, 17), dtype=np.uint8)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from frugalseg.data.stores import Patches
 from frugalseg.training.sampling import Count, Sampler, Source, gather, pad_channels
 

@@ -1,6 +1,7 @@
 """Learning rates of single steps against values worked out by hand."""
 
 import pytest
+
 from frugalseg.training import schedules
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from frugalseg import selection
 from frugalseg.chains import IMAGE_SELECTORS
 from frugalseg.kernels.quantize import greedy_bins

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from frugalseg.training.state import FolderInUseError, hold, stamp_of
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

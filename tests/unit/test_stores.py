@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from frugalseg.data.stores import ImageWriter, PatchWriter, measure_cells, open_images, open_patches, to_float16
 
 RNG = np.random.default_rng(0)

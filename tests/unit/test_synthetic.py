@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
 from frugalseg.data.synthetic import DOMAINS, draw
 from frugalseg.data.synthetic.optics import EOSIN, HAEMATOXYLIN, cloud, expose, fibres, illumination, transmit
 from frugalseg.data.synthetic.shapes import OUTSIDE, Population, draw_scene, settle
-from scipy import ndimage
-from skimage.segmentation import find_boundaries
 
 SIZE = 192
 DATASETS = Path(__file__).parents[2] / "config" / "datasets"

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from frugalseg.evaluation.metrics import METRICS
 from frugalseg.experiments import Entry
 from frugalseg.reporting import names, pivots, tables

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from frugalseg import models
 from frugalseg.data.stores import Patches
 from frugalseg.training import checkpoints, provenance

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 import torch
 import yaml
+
 from frugalseg.data.synthetic import draw
 
 pytestmark = pytest.mark.workflow

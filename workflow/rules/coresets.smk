@@ -1,7 +1,4 @@
 # Coresets: features of the patches, then the order in which a selector takes them. A rate is a prefix of the order.
-CHECKPOINT = lookup("features/checkpoint", within=config, default="<results>/mae")
-
-
 rule pretrain_autoencoder:
     input:
         collect(
@@ -32,7 +29,8 @@ rule pretrain_autoencoder:
 
 rule embed:
     input:
-        checkpoint=f"{CHECKPOINT}/config.json",
+        # A checkpoint from elsewhere is no file of the workflow: a dry run need not find it.
+        autoencoder=[] if "checkpoint" in config["features"] else rules.pretrain_autoencoder.output,
         patches=collect("<results>/patches/{{dataset}}/train/{file}", file=PATCHES),
     output:
         features="<results>/features/{dataset}.npy",
@@ -44,6 +42,7 @@ rule embed:
     conda:
         "../../envs/environment.yaml"
     params:
+        checkpoint=lookup("features/checkpoint", within=config, default=f"results/{config['study']}/mae"),
         pooling=lookup("features/pooling", within=config),
         mask_ratio=lookup("features/mask_ratio", within=config),
         batch=lookup("features/batch", within=config),
