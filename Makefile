@@ -47,7 +47,7 @@ test: .venv/dev-ready ## the tests
 lint: .venv/dev-ready ## ruff, snakefmt and Snakemake's own linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --quiet Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 
 bench: .venv/dev-ready ## our speed beside the peers'

@@ -17,7 +17,15 @@ class Workflow:
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder = folder
         shutil.copy(root / "Snakefile", folder)
-        for part in ("config", "scripts", "workflow/rules", "workflow/schemas", "workflow/report", "workflow/profiles"):
+        for part in (
+            "config",
+            "envs",
+            "scripts",
+            "workflow/rules",
+            "workflow/schemas",
+            "workflow/report",
+            "workflow/profiles",
+        ):
             shutil.copytree(root / part, folder / part)
 
     def run(self, *arguments: str | Path, success: bool = True) -> str:
