@@ -42,7 +42,9 @@ rule embed:
     conda:
         "../../envs/environment.yaml"
     params:
-        checkpoint=lookup("features/checkpoint", within=config, default=f"results/{config['study']}/mae"),
+        checkpoint=lambda wildcards, input: (
+            str(Path(input.autoencoder[0]).parent) if input.autoencoder else config["features"]["checkpoint"]
+        ),
         pooling=lookup("features/pooling", within=config),
         mask_ratio=lookup("features/mask_ratio", within=config),
         batch=lookup("features/batch", within=config),
