@@ -43,6 +43,13 @@ def test_defaults_come_from_the_schema(default, root):
     assert config["figures"]["patches"]["seed"] == 0
 
 
+def test_the_order_of_keys_does_not_matter(default, root):
+    reordered = copy.deepcopy(default)
+    reordered["recipes"]["small"] = dict(reversed(default["recipes"]["small"].items()))
+    before, after = complete(default, root), complete(reordered, root)
+    assert repr(before["recipes"]["small"]) == repr(after["recipes"]["small"])
+
+
 def test_null_takes_a_key_of_the_default_study_away(default, root):
     config = complete(layer(default, {"experiments": {"order": None}}), root)
     assert "order" not in config["experiments"]

@@ -69,7 +69,7 @@ def test_the_same_study_gives_the_same_bits(tiny):
     weights = tiny.folder / "results/tiny/models/small/cyto_to_histo/seed0/model.pt"
     before = weights.read_bytes()
     weights.unlink()
-    tiny.run("--configfile", "tiny.yaml", "results/tiny/models/small/cyto_to_histo/seed0/model.pt")
+    tiny.run("results/tiny/models/small/cyto_to_histo/seed0/model.pt", "--configfile", "tiny.yaml")
     assert weights.read_bytes() == before
     # The metrics are older than the new weights, but what they are made from has not changed.
     tiny.run("--configfile", "tiny.yaml", "--touch")
@@ -101,7 +101,7 @@ def test_a_dataset_is_added_by_one_file(workflow):
     }
     (workflow.folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
     (workflow.folder / "study.yaml").write_text("{study: own, datasets: {mine: mine}, patches: {size: 64, stride: 64}}")
-    workflow.run("--configfile", "study.yaml", "results/own/patches/mine/train/patches.csv")
+    workflow.run("results/own/patches/mine/train/patches.csv", "--configfile", "study.yaml")
     table = pd.read_csv(workflow.folder / "results/own/patches/mine/train/patches.csv")
     assert len(table) == 3 * 4
 
@@ -122,7 +122,7 @@ def test_wrong_images_are_told_before_anything_is_trained(workflow):
     }
     (workflow.folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
     (workflow.folder / "study.yaml").write_text("{study: own, datasets: {mine: mine}}")
-    output = workflow.run("--configfile", "study.yaml", "results/own/patches/mine/train/patches.csv", success=False)
+    output = workflow.run("results/own/patches/mine/train/patches.csv", "--configfile", "study.yaml", success=False)
     log = (workflow.folder / "results/own/logs/prepare/mine.txt").read_text()
     assert "a.tif" in log
     assert "b.tif" in log

@@ -159,7 +159,10 @@ def _explain(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    """Put the defaults of a schema into a value that it has accepted, in place."""
+    """Put the defaults of a schema into a value that it has accepted, and its keys into the schema's order, in place.
+
+    Snakemake compares parameters as they are written: keys in another order would look like another recipe to it.
+    """
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
     if not isinstance(value, dict):
@@ -169,6 +172,10 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
             value[key] = _copy(inner["default"])
         if key in value:
             _fill_defaults(value[key], inner, root)
+    known = [key for key in schema.get("properties", {}) if key in value]
+    ordered = {key: value[key] for key in [*known, *(key for key in value if key not in known)]}
+    value.clear()
+    value.update(ordered)
     others = schema.get("additionalProperties")
     if isinstance(others, dict):
         for item in value.values():
