@@ -1,6 +1,7 @@
 """A whole study, small enough for a test."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -89,21 +90,31 @@ def test_a_dataset_is_added_by_one_file(workflow):
         for name, image, labels in draw("multi", count, 96, seed=5, split=split):
             tifffile.imwrite(images / split / f"{name}.tif", image)
             tifffile.imwrite(images / split / f"{name}_cells.tif", labels.astype(np.uint16))
-    dataset = {
-        "title": "Mine",
-        "source": "path",
-        "reader": "pairs",
-        "root": "mine",
-        "splits": {
-            split: {"image": f"{split}/{{name}}.tif", "label": f"{split}/{{name}}_cells.tif"}
-            for split in ("train", "test")
-        },
-    }
-    (workflow.folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
-    (workflow.folder / "study.yaml").write_text("{study: own, datasets: {mine: mine}, patches: {size: 64, stride: 64}}")
-    workflow.run("results/own/patches/mine/train/patches.csv", "--configfile", "study.yaml")
-    table = pd.read_csv(workflow.folder / "results/own/patches/mine/train/patches.csv")
+    table = patches_of_new_dataset(workflow, "{name}.tif", "{name}_cells.tif")
     assert len(table) == 3 * 4
+
+
+@pytest.mark.real
+def test_real_images_in_a_new_folder_are_added_by_one_file(workflow, real_data):
+    for split, count in (("train", 3), ("test", 2)):
+        (workflow.folder / "mine" / split).mkdir(parents=True)
+        for image in sorted((real_data / "fluo" / split).glob("*_IM.tif"))[:count]:
+            for file in (image, image.with_name(image.name.replace("_IM", "_GT"))):
+                shutil.copy(file, workflow.folder / "mine" / split)
+    table = patches_of_new_dataset(workflow, "{name}_IM.tif", "{name}_GT.tif")
+    assert table["image"].nunique() == 3
+    assert table["cells"].sum() > 0
+
+
+def patches_of_new_dataset(workflow, image, label):
+    """Table of the patches of the images in the folder ``mine``, by one new file and a study that names it."""
+    splits = {split: {"image": f"{split}/{image}", "label": f"{split}/{label}"} for split in ("train", "test")}
+    dataset = {"title": "Mine", "source": "path", "reader": "pairs", "root": "mine", "splits": splits}
+    (workflow.folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
+    study = {"study": "own", "datasets": {"mine": "mine"}, "patches": {"size": 64, "stride": 64, "border": "pad"}}
+    (workflow.folder / "study.yaml").write_text(yaml.safe_dump(study))
+    workflow.run("results/own/patches/mine/train/patches.csv", "--configfile", "study.yaml")
+    return pd.read_csv(workflow.folder / "results/own/patches/mine/train/patches.csv")
 
 
 def test_wrong_images_are_told_before_anything_is_trained(workflow):
