@@ -138,7 +138,7 @@ def labels_from_flows(size: int, count: int) -> Case:
 
     def theirs() -> list[np.ndarray]:
         pairs = zip(flows.numpy(), logits.numpy(), strict=True)
-        return [dynamics.compute_masks(5 * flow, logit, device=CPU)[0] for flow, logit in pairs]
+        return [dynamics.compute_masks(5 * flow, logit, device=CPU) for flow, logit in pairs]
 
     def precision(ours: torch.Tensor, theirs: list[np.ndarray]) -> str:
         mine = [image.numpy() for image in ours]
@@ -166,7 +166,7 @@ def scores(size: int) -> Case:
     return Case(
         f"AP at 10 thresholds, PQ, AJI, {size} x {size}, {truth.max()} cells",
         "cellpose 3 (without PQ)",
-        lambda: instance_metrics(Overlaps.of(truth, prediction)),
+        lambda: instance_metrics(Overlaps.of(torch.from_numpy(truth), torch.from_numpy(prediction))),
         theirs,
         lambda ours, peer: f"AP differs by {abs(ours['ap'] - peer):.1g}",
     )
