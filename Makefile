@@ -7,7 +7,7 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) --cores $(CORES)
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: setup demo study plan report test lint bench clean
+.PHONY: help setup demo study plan test lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## these lines

@@ -1,4 +1,4 @@
-"""What the study ran on, for the report."""
+"""What the study ran on, from the installed packages, the processor and the GPUs of this machine."""
 
 from pathlib import Path
 

@@ -8,6 +8,8 @@ import platform
 
 import torch
 
+from frugalseg.device import processor_name
+
 PACKAGES = (
     "frugalseg",
     "snakemake",
@@ -24,9 +26,8 @@ PACKAGES = (
 def versions() -> dict[str, str]:
     """Names and versions of what decides the numbers of a study, on this machine."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    processor = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
     return {
-        "processor": f"{processor}, {os.cpu_count()} cores",
+        "processor": f"{processor_name()}, {os.cpu_count()} cores",
         "GPUs": ", ".join(gpus) or "none",
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),

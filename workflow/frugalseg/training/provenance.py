@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from frugalseg.device import processor_name
+
 PACKAGES = ("frugalseg", "torch", "numpy")
 
 
@@ -66,7 +68,7 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        return torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+        return processor_name()
     return str(device)
 
 
