@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from frugalseg.data.checks import DataError, Problems, partner_fault
-from frugalseg.data.readers import Case, Sample, bbbc038, monuseg, pairs
+from frugalseg.data.readers import Sample, bbbc038, monuseg, nnunet, pairs
 
 SPLITS = ("train", "test")
-READERS = {"pairs": pairs, "bbbc038": bbbc038, "monuseg": monuseg}
+READERS = {"pairs": pairs, "bbbc038": bbbc038, "monuseg": monuseg, "nnunet": nnunet}
 
 
 def samples(dataset: Mapping[str, Any], split: str, data_root: str | Path, problems: Problems) -> Iterator[Sample]:
@@ -64,13 +64,13 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
     if dataset["source"] == "synthetic":
         return "drawn"
     root = root_of(dataset, data_root)
-    files: list[Path] = []
+    files: set[Path] = set()
     for split in SPLITS:
         try:
             cases = READERS[dataset["reader"]].find(root, dataset["splits"][split])
         except DataError:
             continue
-        files.extend(file for case in cases for file in _files(case))
+        files.update(file for case in cases for file in case.files())
     digest = hashlib.sha256()
     for file in sorted(files):
         status = file.stat()
@@ -81,12 +81,6 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
 def root_of(dataset: Mapping[str, Any], data_root: str | Path) -> Path:
     """Folder of a dataset's files."""
     return Path(dataset["root"].replace("{data_root}", str(data_root)))
-
-
-def _files(case: Case) -> Iterator[Path]:
-    yield from (path for path in (case.image, case.label) if path.is_file())
-    if case.label.is_dir():
-        yield from case.label.iterdir()
 
 
 def _drawn(dataset: Mapping[str, Any], split: str) -> Iterator[Sample]:

@@ -8,6 +8,7 @@ painting of a label image cell by cell.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Case:
     name: str
     image: Path
     label: Path
+
+    def files(self) -> Iterator[Path]:
+        """The files there are that the sample is made of."""
+        yield from (path for path in (self.image, self.label) if path.is_file())
+        if self.label.is_dir():
+            yield from self.label.iterdir()
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def read_label_image(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image)
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _is_tiff(path: Path) -> bool:
@@ -157,7 +164,7 @@ def _decode_tiff(path: Path) -> tuple[np.ndarray, int | None]:
             series = file.series[0]
             array, axes, page = series.asarray(), series.axes, series.keyframe
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     kept = [axis for axis, length in enumerate(array.shape) if length > 1 or axes[axis] in "YX"]
     array, axes = array.reshape([array.shape[axis] for axis in kept]), "".join(axes[axis] for axis in kept)
     channel_axis = next((axes.index(letter) for letter in "SC" if letter in axes), None)
@@ -173,10 +180,11 @@ def _decode_with_pillow(path: Path) -> tuple[np.ndarray, int]:
                 image = image.convert("RGB")
             array, mode = np.asarray(image), image.mode
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return (array[..., :-1] if mode in {"LA", "RGBA"} else array), 2
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def unreadable(path: Path, error: Exception) -> DataError:
+    """The fault of a file on which its decoder raised `error`."""
     # Decoders raise whatever they please; whoever gets the message needs the file first.
     return DataError(f"{path}: cannot be read as an image ({type(error).__name__}: {error}); export or copy it again")
