@@ -51,7 +51,7 @@ lint: .venv/dev-ready ## ruff, snakefmt and Snakemake's own linter
 	$(BIN)/snakemake --lint
 
 bench: .venv/dev-ready ## our speed beside the peers'
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --scaling
 
 clean: ## take away the environment; results stay
 	rm -rf .venv .snakemake/scripts

@@ -4,6 +4,7 @@
 #   coresets    patches -> features -> the order in which a selector takes them
 #   training    a chain names a model: parent checkpoint + subsets -> model
 #   evaluation  model -> metrics of every test image
+#   widths      untrained networks of every width -> scores -> a choice, and its proof by training
 #   reporting   metrics -> tables, figures, phenomena
 #
 # An experiment of the config is a target of its own: snakemake forgetting
@@ -42,6 +43,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/coresets.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/widths.smk"
 include: "workflow/rules/reporting.smk"
 
 
@@ -52,12 +54,14 @@ wildcard_constraints:
     chain=chains.CHAIN,
     seed="[0-9]+",
     experiment="|".join(config["experiments"]),
+    scan="|".join(config["widths"]) or "none",
 
 
 rule all:
     default_target: True
     input:
         collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
+        collect("<results>/tables/{scan}.md", scan=config["widths"]),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
         "<results>/tables/patches.md",
         "<results>/tables/versions.md",
@@ -73,3 +77,13 @@ for name, experiment in config["experiments"].items():
         input:
             f"<results>/tables/{name}.md",
             f"<results>/figures/{name}.png" if "figure" in experiment else [],
+
+
+for name in config["widths"]:
+
+    rule:
+        name:
+            name
+        input:
+            f"<results>/tables/{name}.md",
+            f"<results>/figures/{name}.png",

@@ -21,6 +21,7 @@ for images, output in zip(snakemake.input.images, snakemake.output, strict=True)
     scores = evaluate(
         model,
         open_images(Path(images).parent),
+        target=snakemake.params.recipe["target"],
         device=device,
         batch_size=snakemake.params.recipe["batch"],
         rescale=prediction_scale(model),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from frugalseg.kernels import augment
 from frugalseg.kernels.augment import affine, random_affine
 from frugalseg.kernels.flows import labels_to_flows
 
@@ -133,6 +134,99 @@ def test_a_shift_moves_the_patch_and_leaves_zeros():
     assert made[0][:, :, :3].abs().max() < 1e-4
 
 
+def random_parameters(count, height, width, size, seed):
+    """Angle, scale, flip and shift of each patch, such that crops see the rim of the patch and what is beyond."""
+    generator = torch.Generator().manual_seed(seed)
+    angle, scale, side = torch.rand((3, count), generator=generator, dtype=torch.float64)
+    shift = (torch.rand((count, 2), generator=generator, dtype=torch.float64) - 0.5) * torch.tensor((height, width))
+    return 2 * math.pi * angle, 0.4 + 1.6 * scale, side > 0.5, shift
+
+
+def device_affine(images, labels, flows, angle, scale, flip, shift, size):
+    """The torch path, which a CPU runs as well."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    patches = (part.to(device) for part in (images, labels, flows))
+    maps = augment._inverse_maps(angle, scale, flip, shift)
+    return tuple(made.cpu() for made in augment._crop_patches(*patches, *maps, size, images.shape[1]))
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(31, 46, 37), (224, 224, 224), (1, 9, 12), (20, 20, 1)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 7])
+def test_compiled_and_torch_path_agree(height, width, size, channels):
+    generator = torch.Generator().manual_seed(channels)
+    images = torch.rand((4, channels, height, width), generator=generator)
+    labels = torch.randint(0, 9, (4, height, width), generator=generator)
+    flows = torch.randn((4, 2, height, width), generator=generator)
+    parameters = random_parameters(4, height, width, size, seed=size)
+    compiled = affine(images, labels, flows, *parameters, size)
+    reference = device_affine(images, labels, flows, *parameters, size)
+    # Positions are computed in the same way, so that not even ties of the nearest pixel differ.
+    assert torch.equal(compiled[1], reference[1])
+    torch.testing.assert_close(compiled[0], reference[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(compiled[2], reference[2], atol=4e-4, rtol=0)
+    for made, expected in zip(compiled, reference, strict=True):
+        assert made.dtype == expected.dtype
+    for made in (compiled[0], reference[0]):
+        assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_half_precision_patches_are_read_exactly():
+    images, labels, flows = some_patches(2, 40, 33)
+    halves = images.half(), flows.half()
+    # The smallest numbers of all, the largest, and what is none.
+    halves[0][0, 0, :4, 0] = torch.tensor([6e-8, -6e-5, 65504.0, -0.0])
+    halves[0][1, 1, 20] = torch.tensor([torch.inf, -torch.inf, torch.nan]).repeat(11)
+    parameters = random_parameters(2, 40, 33, 30, seed=3)
+    made = affine(halves[0], labels, halves[1], *parameters, 30)
+    expected = affine(halves[0].float(), labels, halves[1].float(), *parameters, 30)
+    for one, other in zip(made, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0, equal_nan=True)
+    assert made[0].isnan().any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_floating_patches_are_read_as_float32(dtype):
+    images, labels, flows = some_patches(2)
+    parameters = random_parameters(2, 24, 24, 20, seed=1)
+    made = affine(images.to(dtype), labels, flows.to(dtype), *parameters, 20)
+    expected = affine(images.to(dtype).float(), labels, flows.to(dtype).float(), *parameters, 20)
+    for one, other in zip(made, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_missing_channels_are_zero_and_channels_stand_last_in_memory():
+    images, labels, flows = some_patches(2)
+    parameters = random_parameters(2, 24, 24, 20, seed=2)
+    made = affine(images[:, :1], labels, flows, *parameters, 20, channels=3)[0]
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(made[:, :1], affine(images[:, :1], labels, flows, *parameters, 20)[0])
+    assert made.shape[1] == 3
+    assert not made[:, 1:].any()
+
+
+def test_patches_may_lie_in_any_order_in_memory():
+    images, labels, flows = some_patches(2, 24, 30)
+    parameters = random_parameters(2, 24, 30, 20, seed=4)
+    expected = affine(images, labels, flows, *parameters, 20)
+    strided = [part.transpose(-1, -2).contiguous().transpose(-1, -2) for part in (images, labels, flows)]
+    assert not any(part.is_contiguous() for part in strided)
+    for one, other in zip(affine(*strided, *parameters, 20), expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_number_of_threads_does_not_show():
+    images, labels, flows = some_patches(5, 40, 40)
+    parameters = random_parameters(5, 40, 40, 32, seed=6)
+    expected = affine(images, labels, flows, *parameters, 32)
+    torch.set_num_threads(3)
+    try:
+        made = affine(images, labels, flows, *parameters, 32)
+    finally:
+        torch.set_num_threads(1)
+    for one, other in zip(made, expected, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_labels_keep_their_dtype_and_every_bit():
     images, labels, flows = some_patches(1, 8, 8)
     large = labels + 2**40 + 1
@@ -232,6 +326,7 @@ def test_rescale_enlarges_cells():
         ({"rescale": torch.ones(3)}, "rescale"),
         ({"flows": torch.zeros(2, 3, 24, 24)}, "flows (B, 2, H, W)"),
         ({"images": torch.zeros(2, 2, 24, 23)}, "images must be"),
+        ({"channels": 1}, "1 channels"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, complaint):

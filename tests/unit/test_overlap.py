@@ -6,7 +6,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frugalseg.kernels import overlap
 from frugalseg.kernels.overlap import overlap_matrix, overlap_pairs
+
+
+def device_pairs(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The path for other devices, which a CPU runs as well."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    columns = overlap._pairs_of_codes(a.long().to(device), b.long().to(device))
+    return tuple(column.cpu() for column in columns)
+
+
+PATHS = pytest.mark.parametrize("pairs_of", [overlap_pairs, device_pairs], ids=["compiled", "device"])
 
 
 def count_pixels(a: torch.Tensor, b: torch.Tensor) -> dict[tuple[int, int], int]:
@@ -37,28 +48,61 @@ def test_matrix_equals_counting(pair):
     assert overlap_matrix(a, b).dtype == torch.int64
 
 
-# Small labels take the dense way, large ones the sparse way.
+# On other devices small labels are counted, large ones sorted.
+@PATHS
 @given(st.one_of(label_pairs((0, 1)), label_pairs((0, 3, 200, 255))))
-def test_pairs_equal_counting(pair):
+def test_pairs_equal_counting(pairs_of, pair):
     a, b = pair
     expected = sorted((*labels, pixels) for labels, pixels in count_pixels(a, b).items())
-    columns = overlap_pairs(a, b)
+    columns = pairs_of(a, b)
     assert all(column.dtype == torch.int64 for column in columns)
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
 
 
-def test_labels_beyond_32_bits():
-    a = torch.tensor([[0, 2**40, 2**40]])
-    b = torch.tensor([[7, 7, 0]])
-    pairs = list(zip(*(column.tolist() for column in overlap_pairs(a, b)), strict=True))
-    assert pairs == [(0, 7, 1), (2**40, 0, 1), (2**40, 7, 1)]
+@PATHS
+@pytest.mark.parametrize("far", [2**31 - 1, 2**31, 2**40, 2**62])
+def test_labels_beyond_32_bits(pairs_of, far):
+    a = torch.tensor([[0, far, far]])
+    b = torch.tensor([[far - 1, 7, 0]])
+    pairs = list(zip(*(column.tolist() for column in pairs_of(a, b)), strict=True))
+    assert pairs == [(0, far - 1, 1), (far, 0, 1), (far, 7, 1)]
 
 
-def test_pair_codes_beyond_32_bits():
+@PATHS
+def test_pair_codes_beyond_32_bits(pairs_of):
     a = torch.tensor([[0, 70_000]], dtype=torch.int32)
     b = torch.tensor([[70_000, 69_999]], dtype=torch.int32)
-    pairs = list(zip(*(column.tolist() for column in overlap_pairs(a, b)), strict=True))
+    pairs = list(zip(*(column.tolist() for column in pairs_of(a, b)), strict=True))
     assert pairs == [(0, 70_000, 1), (70_000, 69_999, 1)]
+
+
+@PATHS
+@pytest.mark.parametrize("size", [(1, 1), (1, 1024), (1, 1025), (32, 32), (205, 300)])
+@pytest.mark.parametrize("labels", [1, 3, 60_000])
+def test_images_of_many_pixels_and_pairs(pairs_of, size, labels):
+    # Runs that end with a block of the loop, and tables of pairs that grow.
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, labels, (2, *size))
+    expected, shared = np.unique(np.stack((a.ravel(), b.ravel())), axis=1, return_counts=True)
+    found = pairs_of(torch.from_numpy(a), torch.from_numpy(b))
+    np.testing.assert_array_equal(torch.stack(found[:2]), expected)
+    np.testing.assert_array_equal(found[2], shared)
+
+
+@pytest.mark.parametrize("dtypes", [(torch.uint16, torch.int64), (torch.uint8, torch.int32), (torch.bool, torch.bool)])
+def test_types_may_differ(dtypes):
+    a, b = torch.tensor([[0, 1, 1, 0]]), torch.tensor([[1, 1, 1, 0]])
+    assert torch.equal(overlap_matrix(a.to(dtypes[0]), b.to(dtypes[1])), torch.tensor([[1, 1], [0, 2]]))
+
+
+def test_a_negative_label_anywhere_is_refused():
+    a = torch.zeros(40, 70, dtype=torch.int64)
+    for pixel in (0, 1, 1023, 1024, 2799):
+        wrong = a.clone()
+        wrong.view(-1)[pixel] = -3
+        for pair in ((a, wrong), (wrong, a)):
+            with pytest.raises(ValueError, match="smallest is -3"):
+                overlap_pairs(*pair)
 
 
 def test_views_with_strides():

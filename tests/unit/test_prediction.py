@@ -1,19 +1,17 @@
-"""Prediction of whole images and evaluation of a model, with networks small enough to know what they must give."""
+"""Prediction of whole images and their label images, with networks small enough to know what they must give."""
 
 import itertools
+import threading
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from frugalseg.data.stores import IMAGE_COLUMNS, Images
-from frugalseg.evaluation import evaluate as evaluation
 from frugalseg.evaluation import prediction
-from frugalseg.evaluation.evaluate import evaluate
-from frugalseg.evaluation.metrics import METRICS, per_image
-from frugalseg.evaluation.prediction import predict, segment
+from frugalseg.evaluation.metrics import per_image
+from frugalseg.evaluation.prediction import follow, predict, segment, segment_images
+from frugalseg.evaluation.windows import split
 from frugalseg.kernels.flows import labels_to_flows
 
 ODD_SIZES = [(1, 1), (3, 70), (33, 47), (64, 64), (50, 200), (129, 97), (64, 64)]
@@ -57,13 +55,6 @@ class Copy(nn.Module):
         return torch.stack([5 * images[:, 0], images[:, 1], images[:, 0] + images[:, 1]], 1)
 
 
-class Nothing(nn.Module):
-    """Sees no cell anywhere."""
-
-    def forward(self, images):
-        return torch.cat([images[:, :1] * 0, images[:, :1] * 0, images[:, :1] * 0 - 10], 1)
-
-
 class Shapes(nn.Module):
     """Remembers the shapes of its batches."""
 
@@ -77,7 +68,9 @@ class Shapes(nn.Module):
 
 
 def predict_all(model, images, **options):
-    return predict(model, images, **{"device": "cpu", "batch_size": 4, "stride": 4} | options)
+    predictions = dict(predict(model, images, **{"device": "cpu", "batch_size": 4, "stride": 4} | options))
+    assert sorted(predictions) == list(range(len(images)))
+    return [predictions[index] for index in range(len(images))]
 
 
 def assert_same(first, second, tolerance=1e-5):
@@ -94,11 +87,13 @@ def test_outputs_are_in_target_units_and_own_sizes():
         assert flows.dtype == logits.dtype == np.float32
 
 
-def test_whole_image_is_what_the_network_makes_of_it():
-    image = random_images([(32, 48)])[0]
+def test_whole_image_is_what_the_network_makes_of_it_among_zeros():
+    image = random_images([(32, 46)])[0]
     model = Local()
+    # Sides of 32 + 16 and of 46 + 18, multiples of four.
+    padded = np.pad(image, ((0, 0), (8, 8), (9, 9)))
     with torch.no_grad():
-        expected = model(torch.from_numpy(image)[None])[0].numpy()
+        expected = model(torch.from_numpy(padded)[None])[0].numpy()[:, 8:-8, 9:-9]
     flows, logits = predict_all(model, [image])[0]
     np.testing.assert_allclose(flows, expected[:2] / 5, atol=1e-6)
     np.testing.assert_allclose(logits, expected[2], atol=1e-6)
@@ -115,33 +110,41 @@ def test_tiles_equal_the_whole(model, tile):
 
 def test_tiles_are_bounded_and_batched_across_images():
     model = Shapes()
-    predict_all(model, random_images([(300, 300), (129, 300)]), tile=128, batch_size=5)
-    assert {shape[2:] for shape in model.seen} == {(128, 128)}
-    # The first image is cut into 3 x 3 tiles, the second into 2 x 3.
-    assert [shape[0] for shape in model.seen] == [5, 5, 5]
+    predict_all(model, random_images([(300, 300), (129, 300), (300, 129)]), tile=128, batch_size=5)
+    # The first image is cut into 3 x 3 tiles, the others into 2 x 3 and 3 x 2.
+    assert model.seen == [(5, 2, 128, 128)] * 4 + [(1, 2, 128, 128)]
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32, 64])
+def test_images_of_1024_pixels_are_not_cut(stride):
+    model = Shapes()
+    list(predict(model, random_images([(1024, 40)]), device="cpu", batch_size=1, stride=stride))
+    assert len(model.seen) == 1
 
 
 def test_large_windows_come_in_smaller_batches(monkeypatch):
-    monkeypatch.setattr(prediction, "_PIXELS_PER_WINDOW", 32 * 32)
+    monkeypatch.setattr(prediction, "_PIXELS_PER_PASS", 8 * 40 * 40)
     model = Shapes()
-    predict_all(model, random_images([(64, 64)] * 3 + [(16, 16)] * 4 + [(200, 200)]), batch_size=8)
-    assert sorted(model.seen) == [(1, 2, 64, 64), (1, 2, 200, 200), (2, 2, 64, 64), (4, 2, 16, 16)]
+    predict_all(model, random_images([(64, 64)] * 3 + [(24, 24)] * 4 + [(200, 200)]), batch_size=8)
+    assert sorted(model.seen) == [(1, 2, 80, 80), (1, 2, 216, 216), (2, 2, 80, 80), (4, 2, 40, 40)]
 
 
 @pytest.mark.parametrize("length", range(4, 700, 52))
 def test_blending_weights_sum_to_one(length):
     tile, stride = 64, 4
     total = np.zeros(length)
-    for start, weights in prediction._split(length, tile, stride):
-        assert start % stride == 0
-        assert len(weights) <= tile
-        assert weights.min() >= 0
-        total[start : start + len(weights)] += weights
+    for span in split(length, tile, stride):
+        assert span.start % stride == 0
+        assert len(span.weights) <= tile
+        assert span.weights.min() >= 0
+        total[span.pixels] += span.weights
     np.testing.assert_allclose(total, 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
-def test_batching_does_not_change_results(batch_size):
+@pytest.mark.parametrize("pixels_per_chunk", [1, 10_000, 10**9])
+def test_neither_batches_nor_neighbours_change_results(batch_size, pixels_per_chunk, monkeypatch):
+    monkeypatch.setattr(prediction, "_PIXELS_PER_CHUNK", pixels_per_chunk)
     images = random_images(ODD_SIZES)
     together = predict_all(Local(), images, tile=64, batch_size=batch_size)
     alone = [predict_all(Local(), [image], tile=64, batch_size=1)[0] for image in images]
@@ -181,7 +184,7 @@ def test_rescaling_is_undone(rescale):
 def test_rescaling_changes_what_the_network_sees():
     model = Shapes()
     predict_all(model, random_images([(40, 20), (1, 1)]), rescale=0.4)
-    assert sorted(shape[2:] for shape in model.seen) == [(4, 4), (16, 8)]
+    assert sorted(shape[2:] for shape in model.seen) == [(20, 20), (32, 24)]
 
 
 def test_bfloat16_is_close():
@@ -194,16 +197,16 @@ def test_bfloat16_is_close():
 def test_images_are_padded_to_what_the_network_takes():
     images = random_images([(9, 41)])
     model = Shapes()
-    predict(model, images, device="cpu", batch_size=1)
+    list(predict(model, images, device="cpu", batch_size=1))
     model.stride = 8
-    predict(model, images, device="cpu", batch_size=1)
-    predict(model, images, device="cpu", batch_size=1, stride=64)
-    assert [shape[2:] for shape in model.seen] == [(32, 64), (16, 48), (64, 64)]
+    list(predict(model, images, device="cpu", batch_size=1))
+    list(predict(model, images, device="cpu", batch_size=1, stride=64))
+    assert [shape[2:] for shape in model.seen] == [(32, 64), (32, 64), (64, 64)]
 
 
 def test_no_images():
     assert predict_all(Copy(), []) == []
-    assert segment([], device="cpu", batch_size=4) == []
+    assert list(segment_images(Copy(), [], device="cpu", batch_size=4)) == []
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (0, 8, 8), (2, 0, 8), (8, 8)])
@@ -241,24 +244,16 @@ def perfect_predictions():
     ]
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
-def test_segment_finds_the_cells_of_each_image_in_order(batch_size):
-    segmented = segment(perfect_predictions(), device="cpu", batch_size=batch_size)
-    for truth, labels in zip(LABELS, segmented, strict=True):
+def test_segment_finds_the_cells():
+    for truth, prediction_ in zip(LABELS, perfect_predictions(), strict=True):
+        labels = segment(prediction_)
         assert labels.dtype == np.int32
         assert labels.shape == truth.shape
         assert per_image(truth, labels)["ap_90"] == 1
 
 
 def test_segment_passes_thresholds_on():
-    assert not any(labels.any() for labels in segment(perfect_predictions(), device="cpu", batch_size=4, min_size=400))
-
-
-def store(pixels, labels):
-    """An image store in memory."""
-    rows = [(f"image{index}", *image.shape, 0, 0.0) for index, image in enumerate(pixels)]
-    flat_pixels, flat_labels = (np.concatenate([array.ravel() for array in arrays]) for arrays in (pixels, labels))
-    return Images(pd.DataFrame(rows, columns=IMAGE_COLUMNS), flat_pixels.astype(np.float16), flat_labels)
+    assert not any(segment(prediction_, min_size=400).any() for prediction_ in perfect_predictions())
 
 
 class Flows(nn.Module):
@@ -269,45 +264,89 @@ class Flows(nn.Module):
         return torch.cat([5 * images, torch.where(cells, 5.0, -5.0)], 1)
 
 
-def evaluate_all(model, images, **options):
-    return evaluate(model, images, **{"device": "cpu", "batch_size": 4} | options)
-
-
-@pytest.fixture
-def flow_images():
-    return store([flows for flows, _ in perfect_predictions()], LABELS)
-
-
-def test_evaluate_scores_a_perfect_model(flow_images):
-    table = evaluate_all(Flows(), flow_images)
-    assert table.columns.tolist() == ["image", *METRICS]
-    assert table["image"].tolist() == ["image0", "image1", "image2", "image3"]
-    # The flow in the middle of a disc is zero, a hole that is filled, so all but a pixel or two is found.
-    assert (table["ap_90"] == 1).all()
-    assert (table["iou"] > 0.98).all()
-
-
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
 @pytest.mark.parametrize("pixels_per_chunk", [1, 6000, 10**9])
-def test_evaluate_depends_neither_on_batches_nor_on_chunks(flow_images, monkeypatch, batch_size, pixels_per_chunk):
-    expected = evaluate_all(Flows(), flow_images)
-    monkeypatch.setattr(evaluation, "_PIXELS_PER_CHUNK", pixels_per_chunk)
-    pd.testing.assert_frame_equal(evaluate_all(Flows(), flow_images, batch_size=batch_size), expected)
+def test_streaming_equals_one_after_the_other(batch_size, pixels_per_chunk, monkeypatch):
+    monkeypatch.setattr(prediction, "_PIXELS_PER_CHUNK", pixels_per_chunk)
+    images = [flows for flows, _ in perfect_predictions()] + random_images(ODD_SIZES)
+    streamed = segment_images(Flows(), iter(images), device="cpu", batch_size=batch_size)
+    expected = [segment(predicted) for predicted in predict_all(Flows(), images, stride=None, batch_size=batch_size)]
+    assert any(labels.any() for labels in expected)
+    for labels, wanted in zip(streamed, expected, strict=True):
+        np.testing.assert_array_equal(labels, wanted)
 
 
-def test_chunks_hold_every_image_once_and_are_bounded(flow_images, monkeypatch):
-    monkeypatch.setattr(evaluation, "_PIXELS_PER_CHUNK", 60 * 80 + 45 * 33)
-    assert list(evaluation._chunks(flow_images)) == [[0, 1], [2], [3]]
+def test_images_are_taken_chunk_by_chunk(monkeypatch):
+    monkeypatch.setattr(prediction, "_PIXELS_PER_CHUNK", 2 * 48 * 48)
+    taken = []
+    images = (taken.append(index) or image for index, image in enumerate(random_images([(32, 32)] * 20)))
+    predictions = predict(Copy(), images, device="cpu", batch_size=4)
+    assert next(predictions)[0] == 0
+    assert len(taken) <= 3
 
 
-def test_evaluate_a_model_that_finds_nothing(flow_images):
-    table = evaluate_all(Nothing(), flow_images)
-    assert not table.isna().any(axis=None)
-    assert table["ap"].tolist() == [0, 0, 1, 0]
-    assert table["hd95"].tolist() == [100, np.hypot(45, 33), 0, 100]
+def test_images_complete_first_come_first():
+    images = random_images([(32, 32), (64, 64), (32, 32)])
+    assert [index for index, _ in predict(Copy(), images, device="cpu", batch_size=4)] == [0, 2, 1]
 
 
-def test_evaluate_no_images():
-    table = evaluate_all(Nothing(), Images(pd.DataFrame(columns=IMAGE_COLUMNS), np.zeros(0), np.zeros(0)))
-    assert table.empty
-    assert table.columns.tolist() == ["image", *METRICS]
+def test_follow_gives_results_in_order():
+    assert list(follow(lambda index, letter: f"{index}{letter}", iter([(2, "c"), (0, "a"), (1, "b")]))) == [
+        "0a",
+        "1b",
+        "2c",
+    ]
+
+
+def test_follow_works_beside_the_predictions():
+    # The second prediction is only made once work on the first has begun: one after the other would wait for ever.
+    begun = threading.Event()
+
+    def predictions():
+        yield 0, None
+        assert begun.wait(60)
+        yield 1, None
+
+    assert list(follow(lambda index, _: begun.set() or index, predictions())) == [0, 1]
+
+
+def test_predictions_do_not_run_far_ahead(monkeypatch):
+    monkeypatch.setattr(prediction, "_MOST_WAITING", 3)
+    finished, ahead = [], []
+
+    def predictions():
+        for index in range(30):
+            ahead.append(index - len(finished))
+            yield index, None
+
+    results = follow(lambda index, _: finished.append(index) or index, predictions())
+    assert list(results) == finished == list(range(30))
+    assert max(ahead) <= 4
+
+
+def test_errors_of_the_work_reach_the_caller_and_end_it():
+    made = []
+
+    def predictions():
+        for index in range(1000):
+            made.append(index)
+            yield index, None
+
+    def work(index, _):
+        if index == 2:
+            raise ValueError("image 2 is wrong")
+        return index
+
+    results = follow(work, predictions())
+    with pytest.raises(ValueError, match="image 2 is wrong"):
+        list(results)
+    assert len(made) < 1000
+    assert not any(thread.name.startswith("follow") for thread in threading.enumerate())
+
+
+def test_errors_of_the_network_reach_the_caller():
+    images = [*random_images([(20, 20)]), np.zeros((3, 8, 8), np.float32)]
+    model = Copy().train()
+    with pytest.raises(ValueError, match="1 to 2 channels"):
+        list(segment_images(model, images, device="cpu", batch_size=1))
+    assert model.training

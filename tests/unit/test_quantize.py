@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from frugalseg.kernels import _quantize_codes as codes
 from frugalseg.kernels import quantize
+from frugalseg.kernels._quantize_lazy import greedy_sum, tiers_of
+from frugalseg.kernels._quantize_scores import centred_patches
 from frugalseg.kernels.quantize import greedy_bins
 
 
@@ -87,6 +90,12 @@ def duplicated(count, dimensions, generator):
     return isotropic(count // 4 + 1, dimensions, generator)[generator.integers(count // 4 + 1, size=count)]
 
 
+def unit(count, dimensions, generator):
+    """Isotropic features of length one."""
+    features = isotropic(count, dimensions, generator)
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
 def grid(count, dimensions, generator):
     """Small integers: literal sums are exact, and different rows tie."""
     return generator.integers(-1, 2, (count, dimensions)).astype(np.float32)
@@ -155,6 +164,42 @@ def test_many_patches_are_picked_as_by_the_plain_form(gain, make):
     assert as_lists(greedy_bins(torch.from_numpy(features), 10, gain)) == plain(features.astype(np.float64), 10, gain)
 
 
+@pytest.mark.parametrize("gain", ["sum", "mean"])
+@pytest.mark.parametrize("make", [isotropic, clustered, vit_like, duplicated])
+def test_five_hundred_patches_are_picked_as_by_the_literal_sums(gain, make, monkeypatch):
+    features = make(500, 24, np.random.default_rng(500))
+    expected = LITERAL[gain](features.astype(np.float64), 10)
+    assert as_lists(greedy_bins(torch.from_numpy(features), 10, gain)) == expected
+    monkeypatch.setattr(quantize, "GRAM_PATCHES", 0)
+    assert as_lists(greedy_bins(torch.from_numpy(features), 10, gain)) == expected
+
+
+@pytest.mark.parametrize("gain", ["sum", "mean"])
+@pytest.mark.parametrize("make", [isotropic, clustered, vit_like, duplicated, unit])
+def test_windows_on_a_device_make_the_plain_picks(gain, make):
+    features = make(1200, 96, np.random.default_rng(4))
+    assert on_device(features, 5, gain) == plain(features.astype(np.float64), 5, gain)
+
+
+def test_equal_norms_are_screened():
+    """On the unit sphere the lazy bounds exclude nothing: the search gives up, and another makes the plain picks."""
+    features = unit(2000, 128, np.random.default_rng(6))
+    patches = centred_patches(features)
+    _, done, _ = greedy_sum(patches, np.array([1000, 1000]), tiers_of(patches))
+    assert done < 2000
+    assert as_lists(greedy_bins(torch.from_numpy(features), 2)) == plain(features.astype(np.float64), 2, "sum")
+
+
+@pytest.mark.usefixtures("_mean_path")
+@pytest.mark.parametrize("gain", ["sum", "mean", "graphcut"])
+@pytest.mark.parametrize("exponent", [-100, 100])
+def test_magnitudes_do_not_matter(gain, exponent):
+    """Squares of these leave the range of single precision."""
+    features = torch.from_numpy(vit_like(300, 70, np.random.default_rng(7)))
+    scaled = torch.ldexp(features, torch.tensor(exponent))
+    assert as_lists(greedy_bins(scaled, 4, gain)) == as_lists(greedy_bins(features, 4, gain))
+
+
 def test_graphcut_is_sum_on_unit_features():
     features = clustered(80, 9, np.random.default_rng(3)).astype(np.float64)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
@@ -167,9 +212,11 @@ def test_an_outlier_does_not_blur_the_others():
     assert as_lists(greedy_bins(torch.from_numpy(features), 5, "sum")) == literal_sum(features, 5)
 
 
-@pytest.mark.parametrize(("gain", "count", "dimensions"), [("sum", 20_000, 16), ("mean", 12_000, 384)])
+@pytest.mark.parametrize(
+    ("gain", "count", "dimensions"), [("sum", 20_000, 16), ("graphcut", 6_000, 64), ("mean", 12_000, 64)]
+)
 def test_threads_do_not_change_the_picks(gain, count, dimensions):
-    """Both are large enough for the loops that share work between threads."""
+    """All are large enough for the loops that share work between threads."""
     features = torch.from_numpy(vit_like(count, dimensions, np.random.default_rng(2)))
     threads = torch.get_num_threads()
     try:
@@ -180,6 +227,25 @@ def test_threads_do_not_change_the_picks(gain, count, dimensions):
     finally:
         torch.set_num_threads(threads)
     assert all(map(torch.equal, one, two))
+
+
+def test_threads_share_a_scan_without_changing_it():
+    """Positions beyond one thread's share, in as many blocks as the direction has and in fewer."""
+    features = torch.from_numpy(vit_like(9000, 150, np.random.default_rng(8)))
+    patches = centred_patches(features.numpy())
+    one, many = codes.screen_of(features, patches), codes.screen_of(features, patches)
+    for screen in (one, many):
+        screen.change[:] = np.random.default_rng(9).standard_normal(screen.change.shape)
+        step = codes.round_direction(screen, 0.0, 0.0, 0.0)
+    for blocks in (1, 3):
+        lower, leader = codes.scan_some(one, blocks, 1 / step, 0.0, 0, 9000)
+        assert codes.scan_many(many, blocks, 1 / step, 0.0, 9000) == leader
+        np.testing.assert_array_equal(many.tops, one.tops)
+        found, _ = codes.sift_some(one, blocks, lower, 0, 9000)
+        more, _ = codes.sift_many(many, blocks, lower, 9000)
+        # A share in which few are found is looked at no closer.
+        assert set(one.places[:found]) <= set(many.places[:more])
+        assert more <= found + codes.FEW * (9000 // codes.SCAN_CHUNK + 1)
 
 
 @pytest.mark.parametrize(("count", "n_bins"), [(10, 10), (11, 4), (103, 10)])

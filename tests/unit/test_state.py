@@ -24,11 +24,12 @@ RUNS = textwrap.dedent("""
     import numpy as np
     import pandas as pd
     import torch
-    import torch._dynamo  # the first step of an optimiser imports it: once here is faster than in every child
 
     from frugalseg import models
     from frugalseg.data.stores import Patches
     from frugalseg.training import loop
+    from frugalseg.training.feed import Feed
+    from frugalseg.training.optimiser import MomentumSGD
     from frugalseg.training.recipe import Recipe
     from frugalseg.training.sampling import Source
 
@@ -82,7 +83,10 @@ RUNS = textwrap.dedent("""
 
     def arm(moment, number):
         if moment == "step":
-            torch.optim.SGD.step = countdown(torch.optim.SGD.step, number, before=True)
+            MomentumSGD.step = countdown(MomentumSGD.step, number, before=True)
+        elif moment == "prepare":
+            # In the thread that prepares batches, while the main one computes.
+            Feed._prepare = countdown(Feed._prepare, number, before=number % 2 == 0)
         elif moment == "write":
             torch.save = half_written(torch.save, number)
         elif moment == "fsync":
@@ -95,14 +99,14 @@ RUNS = textwrap.dedent("""
 
     def train(folder, precision, batch):
         steps = 0
-        step = torch.optim.SGD.step
+        step = MomentumSGD.step
 
         def counted(*arguments, **keywords):
             nonlocal steps
             steps += 1
             return step(*arguments, **keywords)
 
-        torch.optim.SGD.step = counted
+        MomentumSGD.step = counted
         model = models.build("cpnet", 2, 3, widths=(4, 6), generator=torch.Generator().manual_seed(0))
         recipe = Recipe(
             steps=11, batch=batch, crop=16, schedule="warmup", precision=precision, save_every=2, validate_every=3
@@ -153,9 +157,10 @@ def outputs(folder):
     return [(folder / name).read_bytes() for name in ("model.pt", "log.csv")]
 
 
-# What a run of 11 steps goes through: 11 steps; 5 saves of its state and 1 of its checkpoint, each written, synced and
-# moved into place like the 5 versions of its log; and 3 files deleted at its end.
-MOMENTS = {"step": 11, "write": 6, "fsync": 6, "replace": 11, "unlink": 3}
+# What a run of 11 steps goes through: 11 steps, and as many batches prepared ahead of them; 5 saves of its state and 1
+# of its checkpoint, each written, synced and moved into place like the 5 versions of its log; and 3 files deleted at its
+# end.
+MOMENTS = {"step": 11, "prepare": 11, "write": 6, "fsync": 6, "replace": 11, "unlink": 3}
 
 
 def test_killed_once_at_any_moment(tmp_path):
@@ -178,7 +183,7 @@ def test_killed_once_at_any_moment(tmp_path):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_killed_again_and_again(tmp_path, precision):
-    kills = [("step", 4), ("fsync", 1), ("write", 2), ("replace", 3), ("step", 1)]
+    kills = [("step", 4), ("prepare", 5), ("fsync", 1), ("write", 2), ("replace", 3), ("step", 1)]
     plans = [(tmp_path / "unbroken", precision, 4, "never", 0)]
     plans += [(tmp_path / "broken", precision, 4, *kill) for kill in [*kills, ("never", 0)]]
     assert run_all(plans) == ["exit 0", *["killed"] * len(kills), "exit 0"]

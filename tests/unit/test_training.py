@@ -207,7 +207,9 @@ def test_validation_loss_is_the_mean_over_patches():
     patches, more = disc_patches(5, size=20, seed=1), disc_patches(2, size=20, seed=2)
     model = network().eval()
     with torch.no_grad():
-        loss = validation_loss(model, [patches, more], batch=2, size=16, channels=2, zoom=None, device=CPU)
+        loss = validation_loss(
+            model, flow_and_logit_loss, [patches, more], batch=2, size=16, channels=2, zoom=None, device=CPU
+        )
         single = []
         for store in (patches, more):
             for k in range(len(store)):

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
-from frugalseg.experiments import expand
+from frugalseg.experiments import expand, width_recipes
 
 KeyPath = tuple[str | int, ...]
 
@@ -41,7 +41,8 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     Returns
     -------
     dict
-        The config with its defaults; ``datasets`` maps each name to the whole block of its file.
+        The config with its defaults; ``datasets`` maps each name to the whole block of its file, and ``recipes`` has
+        those too that the width scans train.
 
     Raises
     ------
@@ -58,7 +59,8 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     problems += [f"{_file_of(path, files)}{message}" for path, message in _cross_problems(config)]
     if problems:
         raise ConfigError(_report(problems))
-    return {**config, "datasets": datasets}
+    recipes = config["recipes"] | _recipes_of_widths(config)
+    return {**config, "datasets": datasets, "recipes": recipes}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -146,6 +148,8 @@ def _explain(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
         # One error a missing key; its name is in the message alone.
         missing = error.message.split("'")[1]
         yield path, f"{where} lacks the key {missing!r}"
+    elif error.validator == "pattern" and "description" in error.schema:
+        yield path, f"{where} is {error.instance!r}; {error.schema['description'].rstrip('.')}"
     elif error.validator is None:
         yield path, f"{where} is {error.instance!r}, but does not go with the keys beside it; take it away"
     elif error.validator == "oneOf" and all("required" in option for option in error.validator_value):
@@ -215,6 +219,8 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             yield from _name_problems((section, name), block, config)
     for name, block in config["figures"].items():
         yield from _name_problems(("figures", name), block, config)
+    for name, block in config["widths"].items():
+        yield from _widths_problems(name, block, config)
     for name, recipe in config["recipes"].items():
         parent = recipe.get("parent", name)
         if parent not in config["recipes"]:
@@ -235,6 +241,38 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
                 ("selectors", name),
                 f"selectors.{name}: the method {reserved!r} goes by the name {reserved!r} and no other",
             )
+
+
+def _widths_problems(name: str, block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    path = ("widths", name)
+    yield from _name_problems(path, block, config)
+    if name in config["experiments"]:
+        yield path, f"widths.{name}: there is an experiment of this name; choose another"
+    if "training" not in block:
+        return
+    training = block["training"]
+    yield from _name_problems((*path, "training"), training, config)
+    recipe = config["recipes"].get(training["recipe"])
+    if recipe and recipe["arch"] != "unet":
+        yield path, f"widths.{name}.training.recipe has the arch {recipe['arch']!r}; its arch must be 'unet'"
+    if recipe and recipe["crop"] != block["crop"]:
+        yield (
+            path,
+            f"widths.{name}.crop is {block['crop']}, but its networks are trained on crops of {recipe['crop']}, for which "
+            "another U-Net is planned; make both the same",
+        )
+    strange = sorted(set(training.get("caps", [])) - set(block["caps"]))
+    if strange:
+        yield path, f"widths.{name}.training.caps has {strange}, which are not among the caps that are scanned"
+
+
+def _recipes_of_widths(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """One recipe for each cap and peer that a width scan trains: that of its block with another arch."""
+    return {
+        name: {**config["recipes"][block["training"]["recipe"]], "arch": arch}
+        for block in config["widths"].values()
+        for name, arch in width_recipes(block).items()
+    }
 
 
 def _chain_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -93,6 +93,44 @@ def models(experiments: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int
     return list(dict.fromkeys(runs))
 
 
+def width_recipes(block: Mapping[str, Any]) -> dict[str, str]:
+    """Recipes that the proof of a width scan trains, by name, each with its arch; the caps first, the widest first.
+
+    Parameters
+    ----------
+    block : mapping
+        A block of ``widths`` in the completed config. Its recipe stands for one recipe a cap, ``{recipe}-cap8``, and
+        one a lightweight peer, ``{recipe}-tinyunet``.
+    """
+    training = block.get("training")
+    if training is None:
+        return {}
+    left_out = {f"cap{cap}" for cap in set(block["caps"]) - set(training.get("caps", block["caps"]))}
+    return {
+        f"{training['recipe']}-{network}": arch
+        for network, arch in width_networks(block).items()
+        if network not in left_out
+    }
+
+
+def width_networks(block: Mapping[str, Any]) -> dict[str, str]:
+    """Every network of a width scan, scanned or trained, by the name its tables use, each with its arch."""
+    peers = block["training"]["peers"] if "training" in block else []
+    caps = sorted(block["caps"], reverse=True)
+    return {f"cap{cap}": f"unet-cap{cap}" for cap in caps} | {peer: peer for peer in peers}
+
+
+def width_models(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """Every (recipe, chain, seed) that the proof of a width scan trains: all patches of the dataset are one stage."""
+    return [(recipe, block["dataset"], seed) for recipe in width_recipes(block) for seed in block["training"]["seeds"]]
+
+
+def study_models(config: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """Every (recipe, chain, seed) that the tables of a completed config need, each once."""
+    proofs = [model for block in config["widths"].values() for model in width_models(block)]
+    return list(dict.fromkeys([*models(config["experiments"].values()), *proofs]))
+
+
 def _entry(experiment: Mapping[str, Any], pattern: Mapping[str, Any], variables: Mapping[str, Any]) -> Entry:
     chain = str(parse(pattern["chain"].format(**variables)))
     fields = {**variables, **pattern.get("fields", {})}

@@ -12,7 +12,7 @@ import yaml
 
 from frugalseg.chains import IMAGE_SELECTORS, Source, parse
 from frugalseg.configuration import ConfigError, complete
-from frugalseg.experiments import models
+from frugalseg.experiments import models, width_models
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
 
@@ -93,8 +93,10 @@ def summary(config: Mapping[str, Any]) -> str:
     seen: set[Model] = set()
     total = 0
     unknown = False
-    for name, experiment in config["experiments"].items():
-        wanted = with_parents(models([experiment]), config)
+    needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}
+    needed |= {name: width_models(block) for name, block in config["widths"].items()}
+    for name, names in needed.items():
+        wanted = with_parents(names, config)
         new = [model for model in wanted if model not in seen]
         seen.update(new)
         steps = [steps_of(model, config, counts) for model in new]

@@ -7,6 +7,8 @@ SEEDED_SELECTORS = [
     name for name, selector in config["selectors"].items() if selector["method"] in chains.SEEDED_METHODS
 ]
 FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS]
+FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
+FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
 
@@ -48,6 +50,7 @@ def patches_of_stage(split):
 
 def figures_of(config):
     drawn = [name for name, experiment in config["experiments"].items() if "figure" in experiment]
+    drawn += config["widths"]
     return drawn + [name for name in ("patches", "features", "segmentations") if name in config["figures"]]
 
 
@@ -65,6 +68,17 @@ def metrics_of_phenomena(wildcards):
         for chain in phenomenon["chains"].values()
         for seed in phenomenon["seeds"]
     ]
+
+
+def metrics_of_widths(wildcards):
+    return [
+        f"<results>/metrics/{recipe}/{chain}/seed{seed}/{chain}.csv"
+        for recipe, chain, seed in experiments.width_models(config["widths"][wildcards.scan])
+    ]
+
+
+def published_widths(wildcards):
+    return config["widths"][wildcards.scan].get("published", {}).get("file", [])
 
 
 def coresets_of_figure(figure):

@@ -15,6 +15,8 @@ rule evaluate:
         "<results>/logs/evaluate/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
         "<results>/benchmarks/evaluate/{recipe}/{chain}/seed{seed}.jsonl"
+    wildcard_constraints:
+        recipe="|".join(FLOW_RECIPES),
     conda:
         "../../envs/environment.yaml"
     params:

@@ -159,7 +159,7 @@ rule count_patches:
         patches=collect("<results>/patches/{dataset}/train/patches.csv", dataset=config["datasets"]),
         descriptions=[
             f"<results>/models/{recipe}/{chain}/seed{seed}/model.json"
-            for recipe, chain, seed in experiments.models(config["experiments"].values())
+            for recipe, chain, seed in experiments.study_models(config)
         ],
     output:
         csv="<results>/tables/patches.csv",
@@ -187,7 +187,7 @@ rule describe_versions:
     input:
         weights=[
             f"<results>/models/{recipe}/{chain}/seed{seed}/model.pt"
-            for recipe, chain, seed in experiments.models(config["experiments"].values())
+            for recipe, chain, seed in experiments.study_models(config)
         ],
     output:
         markdown="<results>/tables/versions.md",

@@ -25,7 +25,7 @@ rule train:
         state=f"results/{config['study']}/state/{{recipe}}/{{chain}}/seed{{seed}}",
         code=lambda wildcards: fingerprint(
             "frugalseg.training",
-            f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch']}",
+            f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch'].partition('-')[0]}",
             "frugalseg.kernels.augment",
         ),
     script:

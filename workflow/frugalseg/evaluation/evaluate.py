@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
-import torch
 from torch import nn
 
 from frugalseg.data.stores import Images
+from frugalseg.evaluation.foreground import components
 from frugalseg.evaluation.metrics import METRICS, per_image
-from frugalseg.evaluation.prediction import predict, segment
+from frugalseg.evaluation.prediction import Prediction, follow, predict, segment
 
-# Pixels of the images that are held in memory at a time, with their flows and logits: about half a gigabyte.
-_PIXELS_PER_CHUNK = 8 * 1024 * 1024
+SEGMENTERS = {"flows": segment, "foreground": components}
+"""How label images are made of what a network predicts, by the target that it learned."""
 
 
-def evaluate(
-    model: nn.Module,
-    images: Images,
-    *,
-    device: torch.device | str,
-    batch_size: int,
-    in_channels: int = 2,
-    stride: int | None = None,
-    tile: int = 1024,
-    rescale: float = 1.0,
-    dtype: torch.dtype | None = None,
-    **thresholds: float | None,
-) -> pd.DataFrame:
+def evaluate(model: nn.Module, images: Images, target: str = "flows", **options: Any) -> pd.DataFrame:
     """Metrics of every image of a test set from a model's predictions.
+
+    Images are read, predicted, segmented and scored one after another, so that memory does not grow with the test set.
 
     Parameters
     ----------
@@ -37,10 +27,10 @@ def evaluate(
         Maps (B, in_channels, H, W) to (B, 3, H, W), see :func:`frugalseg.evaluation.prediction.predict`.
     images : Images
         The test set, normalised images and their label images.
-    device, batch_size, in_channels, stride, tile, rescale, dtype
-        As for :func:`frugalseg.evaluation.prediction.predict`.
-    **thresholds : float or None
-        As for :func:`frugalseg.evaluation.prediction.segment`.
+    target : {"flows", "foreground"}
+        What the network learned. Of the second kind every connected piece of foreground is one label.
+    **options
+        Keyword arguments of :func:`frugalseg.evaluation.prediction.predict`: `device`, `batch_size` and others.
 
     Returns
     -------
@@ -54,36 +44,12 @@ def evaluate(
     ValueError
         If an image has more channels than the network takes, or `tile` does not suit `stride`.
     """
-    rows = []
-    for chunk in _chunks(images):
-        pixels = [images.pixels(index) for index in chunk]
-        predictions = predict(
-            model,
-            pixels,
-            device=device,
-            batch_size=batch_size,
-            in_channels=in_channels,
-            stride=stride,
-            tile=tile,
-            rescale=rescale,
-            dtype=dtype,
-        )
-        labels = segment(predictions, device=device, batch_size=batch_size, **thresholds)
-        rows += [per_image(images.labels(index), label) for index, label in zip(chunk, labels, strict=True)]
+
+    def score(index: int, prediction: Prediction) -> dict[str, float]:
+        return per_image(images.labels(index), SEGMENTERS[target](prediction))
+
+    pixels = (images.pixels(index) for index in range(len(images)))
+    rows = list(follow(score, predict(model, pixels, **options)))
     table = pd.DataFrame(rows, columns=list(METRICS), dtype=float)
     table.insert(0, "image", images.names)
     return table
-
-
-def _chunks(images: Images) -> Iterator[list[int]]:
-    """Runs of consecutive images that fit into memory together; an image too large for that is alone."""
-    chunk: list[int] = []
-    held = 0
-    for index, pixels in enumerate(images.table["height"] * images.table["width"]):
-        if chunk and held + pixels > _PIXELS_PER_CHUNK:
-            yield chunk
-            chunk, held = [], 0
-        chunk.append(index)
-        held += pixels
-    if chunk:
-        yield chunk

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
+from frugalseg.evaluation.boundaries import hausdorff_95
 from frugalseg.kernels.overlap import overlap_pairs
 
 METRICS = (
@@ -63,7 +63,7 @@ def per_image(truth: NDArray[np.integer] | Tensor, prediction: NDArray[np.intege
           IoU is 0.5 exactly;
         - ``aji`` aggregated Jaccard index, see :func:`instance_metrics`.
 
-        And ``hd95``, in pixels, smaller is better: see :func:`hausdorff_95`.
+        And ``hd95``, in pixels, smaller is better: see :func:`frugalseg.evaluation.boundaries.hausdorff_95`.
 
         What each gives for empty images is said at the top of this module.
 
@@ -184,35 +184,6 @@ def instance_metrics(overlaps: Overlaps) -> dict[str, float]:
     return dict(zip(names, values, strict=True))
 
 
-def hausdorff_95(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> float:
-    """95th percentile Hausdorff distance between the boundaries of two foregrounds, in pixels.
-
-    The boundary of a foreground are its pixels with one of their four neighbours in the background; what lies outside
-    the image is background. From every boundary pixel of one image the Euclidean distance to the nearest boundary
-    pixel of the other is taken; the result is the larger of the two directions' 95th percentiles, interpolated
-    linearly (Maier-Hein et al. 2024, Metrics Reloaded).
-
-    Parameters
-    ----------
-    truth, prediction : np.ndarray
-        (H, W) bool.
-
-    Returns
-    -------
-    float
-        0 if both are empty; sqrt(H^2 + W^2) if only one is, more than any two pixels of the image are apart.
-    """
-    true_boundary, predicted_boundary = _boundary(truth), _boundary(prediction)
-    if not true_boundary.any() and not predicted_boundary.any():
-        return 0.0
-    if not true_boundary.any() or not predicted_boundary.any():
-        return float(np.hypot(*truth.shape))
-    return max(
-        _directed_95(true_boundary, predicted_boundary),
-        _directed_95(predicted_boundary, true_boundary),
-    )
-
-
 def _as_tensor(labels: NDArray[np.integer] | Tensor) -> Tensor:
     return labels if isinstance(labels, Tensor) else torch.from_numpy(np.ascontiguousarray(labels))
 
@@ -250,18 +221,3 @@ def _aggregated_jaccard(overlaps: Overlaps, ious: NDArray[np.float64], unions: N
     missed = overlaps.truth_areas.sum() - overlaps.truth_areas[touched].sum()
     union = unions[best].sum() + missed + overlaps.prediction_areas[unused].sum()
     return float(overlaps.shared[best].sum() / union)
-
-
-def _boundary(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    padded = np.pad(foreground, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return foreground & ~inner
-
-
-def _directed_95(source: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
-    """95th percentile of the distances from the pixels of `source` to the nearest pixel of `target`."""
-    distances = np.zeros(int(source.sum()))
-    apart = np.argwhere(source & ~target)
-    if len(apart):
-        distances[: len(apart)] = cKDTree(np.argwhere(target), balanced_tree=False).query(apart)[0]
-    return float(np.percentile(distances, 95))

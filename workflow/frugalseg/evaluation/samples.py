@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from frugalseg.data.stores import Images
-from frugalseg.evaluation.prediction import predict, segment
+from frugalseg.evaluation.prediction import segment_images
 
 
 @dataclass
@@ -55,8 +55,8 @@ def segment_samples(
             samples.truth.append(images.labels(index))
     for title, model in models.items():
         pixels = list(samples.images.values())
-        predictions = predict(model, pixels, device=device, batch_size=1, rescale=prediction_scale(model))
-        samples.predictions[title] = segment(predictions, device=device, batch_size=1)
+        labels = segment_images(model, pixels, device=device, batch_size=1, rescale=prediction_scale(model))
+        samples.predictions[title] = list(labels)
     return samples
 
 
@@ -64,6 +64,6 @@ def prediction_scale(model: nn.Module) -> float:
     """Factor that brings test images to the scale a network was trained at, ``diam_mean / diam_labels``.
 
     Cellpose assumes that the cells of the test images are as large as those of the training images. It is 1 for a
-    network that was trained without rescaling.
+    network that was trained without rescaling, and for one that keeps no diameters.
     """
-    return float(model.diam_mean / model.diam_labels)
+    return float(model.diam_mean / model.diam_labels) if hasattr(model, "diam_mean") else 1.0

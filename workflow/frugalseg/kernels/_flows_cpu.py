@@ -1,15 +1,9 @@
-"""The compiled CPU path of `frugalseg.kernels.flows`: numpy arrays in, numpy arrays out.
-
-Compiled functions release the interpreter lock and write to places of their own, so plain threads share the work and the
-result does not depend on their number.
-"""
-
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+"""The compiled CPU path of `frugalseg.kernels.flows`: numpy arrays in, numpy arrays out."""
 
 import numpy as np
-import torch
 from numba import njit
+
+from frugalseg.kernels._threads import share
 
 # Runs of a cell in its flattened box are joined over gaps up to this long: a vector of zeros is cheaper than a new loop.
 LONGEST_GAP = 32
@@ -18,6 +12,8 @@ BLOCK = 1024
 # Every so many Euler steps, pixels that are back where they were are done. A pixel mostly ends on a fixed point or in a
 # cycle of two, both of which a period of eight finds.
 PERIOD = 8
+# Cells and images differ in work: ranges of them that a thread takes in turn.
+RANGES = 8
 SMALLEST_PEAK = 10
 SMALLEST_GROWTH = 2
 GROWTH_ROUNDS = 5
@@ -30,7 +26,7 @@ def label_flows(labels: np.ndarray) -> np.ndarray:
     cells, means = _find_cells(labels)
     images, height, width = labels.shape
     flows = np.zeros((images, 2, height, width), np.float32)
-    _share(len(cells), lambda first, last: _spread_heat(labels, cells[first:last], means[first:last], flows))
+    share(len(cells), lambda first, last: _spread_heat(labels, cells[first:last], means[first:last], flows), RANGES)
     return flows
 
 
@@ -48,10 +44,12 @@ def flow_labels(flows: np.ndarray, inside: np.ndarray, steps: int, flow_threshol
             _gather_sinks(ends[image], labels[image])
             _renumber(labels[image], 1, largest)
 
-    _share(images, gather)
+    share(images, gather, RANGES)
     if flow_threshold > 0:
         expected = label_flows(labels)
-        _share(images, lambda first, last: _drop_inconsistent(labels, flows, expected, flow_threshold, first, last))
+        share(
+            images, lambda first, last: _drop_inconsistent(labels, flows, expected, flow_threshold, first, last), RANGES
+        )
     return finish_labels(labels, min_size)
 
 
@@ -65,20 +63,8 @@ def finish_labels(labels: np.ndarray, min_size: int) -> np.ndarray:
             _fill_holes(labels[image], cells)
             _renumber(labels[image], min_size, anything)
 
-    _share(len(labels), finish)
+    share(len(labels), finish, RANGES)
     return labels
-
-
-def _share(items: int, work: Callable[[int, int], None]) -> None:
-    """Run `work(first, last)` over ranges that cover `items`, on as many threads as torch uses."""
-    threads = min(torch.get_num_threads(), items)
-    if threads <= 1:
-        work(0, items)
-        return
-    # More ranges than threads: cells and images differ in work.
-    bounds = np.linspace(0, items, min(items, 8 * threads) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, bounds[:-1], bounds[1:]))
 
 
 def _small_numbers(labels: np.ndarray) -> np.ndarray:
@@ -209,8 +195,8 @@ def _follow(flows: np.ndarray, inside: np.ndarray, steps: int) -> np.ndarray:
             top, bottom = max(first - start, 0), min(last - start, height)
             _follow_rows(field[image], inside[image], top, bottom, steps, ends[image])
 
-    _share(images, interleave)
-    _share(images * height, move)
+    share(images, interleave, RANGES)
+    share(images * height, move, RANGES)
     return ends
 
 

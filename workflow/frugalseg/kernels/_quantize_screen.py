@@ -1,203 +1,28 @@
-"""Compiled loop behind `frugalseg.kernels.quantize`, gain ``mean``, for many patches: a screen of bytes.
+"""The exact greedy where every pick reorders the patches: a screen of bytes before the scores.
 
-Here the gain is linear in x and every pick changes its direction, so all patches are looked at for every pick. To read
-little of each, they are rotated to principal coordinates, which are rounded to one byte in blocks of 64. The leading
-blocks bound every gain; what the bounds leave open is scored in float64.
+Write gain(x) = alpha ||y||^2 + y.v as in `direction`. At a refresh the gains of all patches left over are computed in
+float64. Since then they have changed by exactly
+
+    (alpha - alpha_then) ||y||^2 + y.d,        d = v - v_then,
+
+and `_quantize_codes` bounds y.d from bytes. A patch is left aside when this bounds its gain below what the best one
+reaches for sure; the others are looked at one block more at a time, and what all blocks leave open is scored in
+float64. d is short when the last refresh is not long ago, so that few blocks are needed.
 """
 
 import numpy as np
-import torch
-from numba import njit, prange
 
-from frugalseg.kernels._quantize_cpu import (
-    _loop,
-    _parallel_loop,
-    add_row,
-    assured,
-    distance,
-    error,
-    error_rates,
-    first_of_bin,
-    mean_direction,
-    pick_from,
-    rounding,
-    score,
-    sum_rows,
-)
+from frugalseg.kernels._quantize_codes import BLOCK, move, round_direction, scan, sift
+from frugalseg.kernels._quantize_double import add_row, loop, sum_rows
+from frugalseg.kernels._quantize_scores import assured, decide, direction, error, error_rates, length, score
 
-#: Coordinates in a block: one cache line of bytes.
-BLOCK = 64
-#: Rows from which the principal axes are estimated; any orthogonal axes are right, good ones are fast.
-AXES_ROWS = 2048
-#: Rows rotated at a time.
-ROTATED_ROWS = 4096
-#: Factor on float32 norms that covers the rounding of their sums.
-ROUND_UP = 1.0 + 1e-4
-#: A scan of fewer blocks is left to one thread: waking the others costs more.
-PARALLEL_BLOCKS = 65536
-#: Rows one thread scans before it asks for more.
-SCAN_CHUNK = 4096
-#: What looking at one block more of a chosen row costs, and what scoring it in float64 does, in blocks scanned.
-NARROW_COST, SCORE_COST = 4.0, 40.0
-#: So few rows are scored in float64 at once.
-FEW = 8
+#: Costs in blocks scanned: looking at one block more of a chosen row, scoring a chosen row, and one row of a refresh.
+NARROW_COST, SCORE_COST, REFRESH_COST = 4.0, 40.0, 60.0
 #: Picks between two trials of another number of blocks.
 TRIAL = 16
 
 
-def principal_bytes(features: torch.Tensor, mean: torch.Tensor) -> tuple[np.ndarray, ...]:
-    """Principal coordinates, in float32 and in one byte each, from features.
-
-    Parameters
-    ----------
-    features : Tensor, shape (N, D)
-    mean : Tensor, shape (D,), float64
-
-    Returns
-    -------
-    coordinates : ndarray, shape (N, B * 64), float32
-        Along the principal axes by falling variance; zeros fill up the last block.
-    codes : ndarray, shape (B, N, 64), int8
-    scales : ndarray, shape (B, N), float32
-        ``scales * codes`` are the coordinates, rounded.
-    rounded : ndarray, shape (B, N), float32
-        Norm of what rounding took from blocks 0 .. b.
-    beyond : ndarray, shape (B, N), float32
-        Norm of the coordinates in the blocks after b.
-    skew : float
-        How far the axes are from orthonormal: largest relative error of a product of two vectors that is taken along
-        them.
-    """
-    count, dimensions = features.shape
-    blocks = -(-dimensions // BLOCK)
-    sample = (features[:: -(-count // AXES_ROWS)].double() - mean).float()
-    axes = torch.linalg.eigh(sample.T @ sample).eigenvectors.flip(1).double()
-    skew = float(torch.linalg.matrix_norm(axes @ axes.T - torch.eye(dimensions, dtype=torch.float64)))
-
-    coordinates = torch.zeros(count, blocks * BLOCK)
-    codes = torch.empty(blocks, count, BLOCK, dtype=torch.int8)
-    scales, rounded, beyond = (torch.zeros(blocks, count) for _ in range(3))
-    for start in range(0, count, ROTATED_ROWS):
-        part = slice(start, start + ROTATED_ROWS)
-        coordinates[part, :dimensions] = (features[part].double() - mean) @ axes
-        block = coordinates[part].view(-1, blocks, BLOCK).transpose(0, 1)
-        scale = (block.abs().amax(2) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-        code = (block / scale[..., None]).round().clamp(-127, 127)
-        codes[:, part], scales[:, part] = code.to(torch.int8), scale
-        rounded[:, part] = (block - code * scale[..., None]).square().sum(2).cumsum(0).sqrt() * ROUND_UP
-        beyond[:-1, part] = block[1:].square().sum(2).flip(0).cumsum(0).flip(0).sqrt() * ROUND_UP
-    return coordinates.numpy(), codes.numpy(), scales.numpy(), rounded.numpy(), beyond.numpy(), skew
-
-
-# Approximate gains may be summed in any order: `round_direction` bounds every order.
-_scan_loop = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-
-
-@_scan_loop
-def block_product(code, scale, direction):
-    """Product of one block of a patch with the same block of the direction, in steps of the direction."""
-    total = np.int32(0)
-    for d in range(BLOCK):
-        # Below 64 * 127 * 32767 < 2^31. The casts keep Numba from widening to 64 bits, which takes twice the time.
-        total = np.int32(total + np.int32(np.int32(code[d]) * np.int32(direction[d])))
-    return scale * np.float32(total)
-
-
-@_scan_loop
-def scan_some(codes, scales, rounded, beyond, radius, direction, blocks, rates, middles, tops, start, stop):
-    """Write approximate gains and upper bounds of positions start .. stop; return the best lower bound and its place.
-
-    Looks at the first `blocks` blocks; `rates` (3,) is theirs. All in steps of the direction.
-    """
-    best, leader = -np.inf, start
-    for position in range(start, stop):
-        middle = np.float32(0.0)
-        for b in range(blocks):
-            middle += block_product(codes[b, position], scales[b, position], direction[b])
-        slack = (
-            rates[0] * rounded[blocks - 1, position]
-            + rates[1] * beyond[blocks - 1, position]
-            + rates[2] * radius[position]
-        )
-        middles[position] = middle
-        tops[position] = middle + slack
-        if middle - slack > best:
-            best, leader = middle - slack, position
-    return best, leader
-
-
-@_parallel_loop
-def scan_many(codes, scales, rounded, beyond, radius, direction, blocks, rates, middles, tops, count):
-    """`scan_some` for the first `count` positions, by all threads."""
-    chunks = (count + SCAN_CHUNK - 1) // SCAN_CHUNK
-    best, leader = np.empty(chunks), np.empty(chunks, np.int64)
-    for chunk in prange(chunks):
-        start, stop = chunk * SCAN_CHUNK, min(count, (chunk + 1) * SCAN_CHUNK)
-        best[chunk], leader[chunk] = scan_some(
-            codes, scales, rounded, beyond, radius, direction, blocks, rates, middles, tops, start, stop
-        )
-    return best.max(), leader[best.argmax()]
-
-
-@_loop
-def narrow(codes, scales, rounded, beyond, radius, direction, block, rates, middles, floor, places, found):
-    """Look at one block more of the patches at `places`; keep those whose gain may reach `floor`."""
-    kept = 0
-    for index in range(found):
-        position = places[index]
-        middles[position] += block_product(codes[block, position], scales[block, position], direction[block])
-        top = (
-            middles[position]
-            + rates[0] * rounded[block, position]
-            + rates[1] * beyond[block, position]
-            + rates[2] * radius[position]
-        )
-        if top >= floor:
-            places[kept] = position
-            kept += 1
-    return kept
-
-
-@_loop
-def round_direction(along, drift, skew, direction, rates):
-    """Round a direction to 16 bits and bound what approximate gains along it lack; return the size of a step.
-
-    Parameters
-    ----------
-    along : ndarray, shape (B, 64), float64
-        Coordinates of the direction v.
-    drift : float
-        Bound on their error, as a length.
-    skew : float
-        From `principal_bytes`.
-    direction : ndarray, shape (B, 64), int16
-        Receives the coordinates in steps.
-    rates : ndarray, shape (B, 3)
-        Receives bounds on |gain - approximate gain| after block b, in steps, as rates for `rounded`, `beyond` and
-        ||y||. What rounding took from a patch contributes at most its norm times that of v in the blocks seen, and what
-        was not seen its norm times that of v there (Cauchy-Schwarz). The third rate covers `drift`, `skew`, the steps
-        (a patch in bytes is shorter than 2 ||y||) and the float32 sums.
-    """
-    blocks = along.shape[0]
-    step = np.abs(along).max() / 32767.0
-    if step == 0.0:
-        step = 1.0
-    total = 0.0
-    for b in range(blocks):
-        for d in range(BLOCK):
-            total += along[b, d] ** 2
-            direction[b, d] = np.int16(np.rint(along[b, d] / step))
-        rates[b, 0] = np.sqrt(total) / step * ROUND_UP
-    length = np.sqrt(total)
-    single = 2.0**-23 * (BLOCK + blocks + 16)
-    for b in range(blocks):
-        beyond = total * (1.0 + 1e-12) - (rates[b, 0] * step / ROUND_UP) ** 2
-        rates[b, 1] = np.sqrt(max(0.0, beyond)) / step * ROUND_UP
-        rates[b, 2] = ((skew + single) * length + drift) / step + np.sqrt(blocks * BLOCK)
-    return step
-
-
-@_loop
+@loop
 def choose_blocks(cost, trial):
     """How many blocks to scan: the number that was cheapest lately, and now and then another in turn."""
     if trial < cost.shape[0]:
@@ -207,134 +32,125 @@ def choose_blocks(cost, trial):
     return np.argmin(cost) + 1
 
 
-@_loop
-def move(position, other, rows, radius, codes, scales, rounded, beyond):
-    """Put what is known of one position in the place of another."""
-    rows[position] = rows[other]
-    radius[position] = radius[other]
-    for b in range(codes.shape[0]):
-        codes[b, position] = codes[b, other]
-        scales[b, position] = scales[b, other]
-        rounded[b, position] = rounded[b, other]
-        beyond[b, position] = beyond[b, other]
+@loop
+def leave_first(patches, screen):
+    """Move the first row of every chain of equal rows to the leading positions; return how many there are."""
+    left = 0
+    for row in range(patches.first.shape[0]):
+        if patches.first[row]:
+            move(screen, left, row)
+            left += 1
+    return left
 
 
-@_loop
-def greedy_mean(features, mean, squared, following, first, sizes, coordinates, codes, scales, rounded, beyond, skew):
-    """Fill bins by the rule of the study's public script, as `_quantize_gram.greedy_mean`, in O(N D) memory.
+@loop
+def pick_anew(patches, screen, left, alpha, vector, rates):
+    """Score all that are left over in float64 and take this as the base; return the position of the pick."""
+    rows, scores = screen.rows[:left], screen.scores
+    score(patches, rows, alpha, vector[0], scores, left)
+    for position in range(left):
+        screen.base[position] = scores[position]
+    floor = assured(patches, rows, scores, left, rates)
+    return np.argmax(rows == decide(patches, rows, scores, left, floor, rates, alpha, vector))
+
+
+@loop
+def pick_screened(patches, screen, left, blocks, step, growth, blur, alpha, vector, rates):
+    """Look at the leading blocks of all that are left over, then closer at whatever could be the pick.
+
+    `growth` is alpha - alpha_then, and `blur` the error of the base that all rows share. Returns the position of the
+    pick and the work done, in blocks a position.
+    """
+    places, rivals, scores = screen.places, screen.rivals, screen.scores
+    leader = scan(screen, blocks, 1.0 / step, growth / step, left)
+    row = screen.rows[leader]
+    score(patches, screen.rows[leader : leader + 1], alpha, vector[0], scores, 1)
+    floor = (scores[0] - error(patches, rates, row) - blur) / step
+    found, looks = sift(screen, blocks, floor, left)
+    work = left * blocks + NARROW_COST * looks + SCORE_COST * found
+    for index in range(found):
+        rivals[index] = screen.rows[places[index]]
+    score(patches, rivals, alpha, vector[0], scores, found)
+    floor = assured(patches, rivals, scores, found, rates)
+    pick = decide(patches, rivals, scores, found, floor, rates, alpha, vector)
+    return places[np.argmax(rivals[:found] == pick)], work / left
+
+
+@loop
+def take(patches, screen, position, left, factor):
+    """Take the patch at `position`: its copy, or the last of what is left, comes in its place. Return how many are left.
+
+    d changes by -factor y.
+    """
+    pick = screen.rows[position]
+    screen.rows[position] = patches.following[pick]
+    if screen.rows[position] < 0:
+        left -= 1
+        move(screen, position, left)
+    for b in range(screen.change.shape[0]):
+        for d in range(BLOCK):
+            screen.change[b, d] -= factor * np.float64(screen.coordinates[pick, b * BLOCK + d])
+    return left
+
+
+@loop
+def greedy(patches, sizes, by_sum, screen):
+    """Fill bins by the gain ``sum`` or ``mean`` in O(N D) memory.
 
     Parameters
     ----------
-    features, mean, squared, following, first, sizes
-        As for `greedy_sum`.
-    coordinates, codes, scales, rounded, beyond, skew
-        From `principal_bytes`; `codes` and what describes them are overwritten.
+    patches : Patches
+    sizes : ndarray of int64
+        Sizes of the bins; they add up to N.
+    by_sum : bool
+        Whether the gain is ``sum``; else it is ``mean``.
+    screen : Screen
+        Is overwritten.
 
     Returns
     -------
     ndarray, shape (N,), int64
+        Rows in the order of their picks.
     """
-    count, dimensions = features.shape
-    blocks = codes.shape[0]
-    relative = rounding(dimensions)
-    row_radius = np.sqrt(squared)
+    count, dimensions = patches.features.shape
+    blocks = screen.codes.shape[0]
     picks = np.empty(count, np.int64)
-
-    # What is not taken stays at the leading positions: what leaves is replaced by the last.
-    rows, radius = np.arange(count), row_radius.copy()
-    left = 0
-    for row in range(count):
-        if first[row]:
-            move(left, row, rows, radius, codes, scales, rounded, beyond)
-            left += 1
-
-    middles, tops, scores = np.empty(count, np.float32), np.empty(count), np.empty(count)
-    rivals, places = np.empty(count, np.int64), np.empty(count, np.int64)
-    bounds, direction = np.empty((blocks, 3)), np.empty((blocks, BLOCK), np.int16)
-    cost = np.full(blocks, np.inf)
-    origin = np.zeros(dimensions)
-    mean_length = distance(mean, origin)
-    all_high, all_low = sum_rows(features, mean)
-    all_length = distance(all_high, origin)
-    done, trial = 0, 0
+    whole = sum_rows(patches.features, patches.mean)
+    pool, factor = whole.copy(), 4.0 if by_sum else float(count)
+    # c_all is left out of the change of v under ``mean``.
+    left_out = 0.0 if by_sum else length(whole[0])
+    cost, trial, done, left = np.full(blocks, np.inf), 0, 0, leave_first(patches, screen)
     for size in sizes:
-        bin_high, bin_low = np.zeros(dimensions), np.zeros(dimensions)
-        along, walked = np.zeros((blocks, BLOCK)), 0.0
+        own, opened, n = np.zeros((2, dimensions)), pool.copy(), count - done
+        k_then, alpha_then, terms_then, blur = 0, 0.0, 0.0, 0.0
+        drift, spent, lowest = 0.0, 0.0, np.inf
         for k in range(size):
-            if k == 0:
-                pick = first_of_bin(features, mean, squared, row_radius, rows[:left], scores, all_high, all_low)
-                position = np.argmax(rows[:left] == pick)
+            alpha, vector, terms = direction(by_sum, count, n, k, whole, opened, own)
+            rates = error_rates(patches, alpha, terms)
+            # What the age of the base has cost reaches what a refresh costs.
+            if k == 0 or spent - (k - k_then) * lowest > REFRESH_COST:
+                position = pick_anew(patches, screen, left, alpha, vector, rates)
+                k_then, alpha_then, terms_then, blur = k, alpha, terms, rates[2]
+                if k == 0 and not by_sum:
+                    # The first pick has a rule of its own; with none in the bin the gains are all zero.
+                    screen.base[:left] = 0.0
+                    alpha_then, terms_then, blur = 0.0, 0.0, 0.0
+                screen.change[:] = 0.0
+                drift, spent, lowest = 0.0, 0.0, np.inf
             else:
-                high, low = mean_direction(count, k, bin_high, bin_low, all_high, all_low)
-                terms = count * distance(bin_high, origin) + k * all_length
-                rates = error_rates(relative, 0.0, terms, mean_length)
-
-                # The picks' coordinates are float32, and c_all is left out of them.
-                step = round_direction(along, 2.0**-23 * count * walked + k * all_length, skew, direction, bounds)
+                growth = alpha - alpha_then
+                step = round_direction(screen, drift, terms_then, abs(alpha_then) + abs(growth))
                 scanned = choose_blocks(cost, trial)
-                if left * scanned < PARALLEL_BLOCKS:
-                    _, leader = scan_some(
-                        codes,
-                        scales,
-                        rounded,
-                        beyond,
-                        radius,
-                        direction,
-                        scanned,
-                        bounds[scanned - 1],
-                        middles,
-                        tops,
-                        0,
-                        left,
-                    )
-                else:
-                    _, leader = scan_many(
-                        codes,
-                        scales,
-                        rounded,
-                        beyond,
-                        radius,
-                        direction,
-                        scanned,
-                        bounds[scanned - 1],
-                        middles,
-                        tops,
-                        left,
-                    )
-                score(features, mean, squared, rows[leader : leader + 1], 0.0, high, scores, 1)
-                floor = (scores[0] - error(rates, 0.0, radius[leader])) / step
-                found = 0
-                for position in range(left):
-                    places[found] = position
-                    found += tops[position] >= floor
-                work = float(left * scanned)
-                for b in range(scanned, blocks):
-                    if found <= FEW:
-                        break
-                    work += NARROW_COST * found
-                    found = narrow(
-                        codes, scales, rounded, beyond, radius, direction, b, bounds[b], middles, floor, places, found
-                    )
-                work = (work + SCORE_COST * found) / left
-                cost[scanned - 1] = work if trial < blocks else 0.5 * cost[scanned - 1] + 0.5 * work
+                position, work = pick_screened(patches, screen, left, scanned, step, growth, blur, alpha, vector, rates)
+                cost[scanned - 1] = work if trial < blocks else 0.5 * (cost[scanned - 1] + work)
                 trial += 1
-                for index in range(found):
-                    rivals[index] = rows[places[index]]
-                score(features, mean, squared, rivals, 0.0, high, scores, found)
-                floor = assured(rivals, scores, found, squared, row_radius, rates)
-                pick = pick_from(
-                    features, mean, rivals, scores, found, floor, squared, row_radius, rates, 0.0, high, low
-                )
-                position = places[np.argmax(rivals[:found] == pick)]
+                spent, lowest = spent + work, min(lowest, work)
+            pick = screen.rows[position]
             picks[done] = pick
             done += 1
-            rows[position] = following[pick]
-            if rows[position] < 0:
-                left -= 1
-                move(position, left, rows, radius, codes, scales, rounded, beyond)
-            add_row(bin_high, bin_low, features[pick], mean, 1.0)
-            walked += row_radius[pick]
-            for b in range(blocks):
-                for d in range(BLOCK):
-                    along[b, d] -= count * np.float64(coordinates[pick, b * BLOCK + d])
+            left = take(patches, screen, position, left, factor)
+            # The coordinates are float32.
+            drift += 2.0**-23 * factor * patches.radius[pick] + left_out
+            add_row(own, patches.features[pick], patches.mean, 1.0)
+            add_row(pool, patches.features[pick], patches.mean, -1.0)
     return picks

@@ -16,6 +16,7 @@ def random_affine(
     size: int,
     scale_range: float,
     rescale: Tensor | None = None,
+    channels: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Make a training batch of square crops from patches, each turned, scaled, flipped and shifted at random.
 
@@ -38,16 +39,19 @@ def random_affine(
         s above, in [0, 2).
     rescale : (B,) tensor, optional
         Factor by which each patch is to be enlarged, such as common diameter / diameter of its cells.
+    channels : int, optional
+        Channels of the crops, those of the images and then zeros; as many as the images have by default.
 
     Returns
     -------
-    images (B, C, size, size) float32, labels (B, size, size) of the dtype given, flows (B, 2, size, size) float32
+    images (B, channels, size, size) float32, labels (B, size, size) of the dtype given, flows (B, 2, size, size) float32
         As `affine` makes them.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit together, a size below 1, a scale range outside [0, 2).
+        Shapes that do not fit together, a size below 1, fewer channels than the images have, a scale range outside
+        [0, 2).
     """
     if not 0 <= scale_range < 2:
         raise ValueError(f"scale_range must be in [0, 2), got {scale_range}")
@@ -62,7 +66,7 @@ def random_affine(
     flip = drawn[:, 2] >= 0.5
     excess = (torch.tensor((height, width)) * scale[:, None] - size).clamp(min=0)
     shift = (drawn[:, 3:] - 0.5) * excess
-    return affine(images, labels, flows, angle, scale, flip, shift, size)
+    return affine(images, labels, flows, angle, scale, flip, shift, size, channels)
 
 
 def affine(
@@ -74,6 +78,7 @@ def affine(
     flip: Tensor,
     shift: Tensor,
     size: int,
+    channels: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Make square crops of patches that are flipped left to right, scaled and turned about their centres, then shifted.
 
@@ -102,15 +107,18 @@ def affine(
         Pixels (y, x) by which the patch moves in the crop.
     size : int
         Height and width of the crops in pixels.
+    channels : int, optional
+        Channels of the crops, those of the images and then zeros; as many as the images have by default.
 
     Returns
     -------
-    images (B, C, size, size) float32, labels (B, size, size) of the dtype given, flows (B, 2, size, size) float32
+    images (B, channels, size, size) float32 with the channels last in memory, labels (B, size, size) of the dtype given,
+    flows (B, 2, size, size) float32
 
     Raises
     ------
     ValueError
-        Shapes that do not fit together, or a size below 1.
+        Shapes that do not fit together, a size below 1, or fewer channels than the images have.
     """
     count, height, width = labels.shape
     if images.shape[::2] != (count, height) or images.shape[3] != width or flows.shape != (count, 2, height, width):
@@ -120,21 +128,49 @@ def affine(
         )
     if size < 1:
         raise ValueError(f"size must be 1 or more, got {size}")
-    device = images.device
+    channels = images.shape[1] if channels is None else channels
+    if channels < images.shape[1]:
+        raise ValueError(f"the crops cannot have {channels} channels, for the images have {images.shape[1]}")
+    maps = _inverse_maps(angle, scale, flip, shift)
+    if images.device.type != "cpu":
+        return _crop_patches(images, labels, flows, *maps, size, channels)
+    from frugalseg.kernels._augment_cpu import crop_patches
+
+    return crop_patches(images, labels, flows, *maps, size, channels)
+
+
+def _inverse_maps(angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What each patch is read and turned by, float32 on the CPU.
+
+    Position (x, y) in the patch of a position in the crop, both from the centre: back (B, 2, 2) @ position + offset (B, 2);
+    flow (y, x) in the crop of a flow in the patch: turn (B, 2, 2) @ flow.
+    """
     angle, scale, shift = (value.to("cpu", torch.float64) for value in (angle, scale, shift))
     mirror = 1 - 2 * flip.to("cpu", torch.float64)
-    # Of a position in the crop, the position in the patch: the inverse of the map above.
-    back = torch.stack((angle.cos(), angle.sin(), -angle.sin(), angle.cos()), 1).view(count, 2, 2)
+    turn = torch.stack((angle.cos(), angle.sin(), -angle.sin(), angle.cos()), 1).view(-1, 2, 2)
+    back = turn / scale[:, None, None]
     back[:, 0] *= mirror[:, None]
-    inverse = back / scale[:, None, None]
+    offset = -(back @ shift.flip(1)[:, :, None]).squeeze(2)
+    turn[:, :, 1] *= mirror[:, None]
+    return back.float(), offset.float(), turn.float()
+
+
+def _crop_patches(
+    images: Tensor, labels: Tensor, flows: Tensor, back: Tensor, offset: Tensor, turn: Tensor, size: int, channels: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The path for devices other than the CPU; see `_augment_cpu.crop_patches`."""
+    height, width = labels.shape[1:]
+    device = images.device
+    back, offset, turn = (value.to(device)[..., None, None] for value in (back, offset, turn))
     crop = torch.arange(size, device=device, dtype=torch.float32) - (size - 1) / 2
-    offset = -(inverse @ shift.flip(1)[:, :, None])
-    row = inverse.float().to(device)[:, :, :, None, None]
-    offset = offset.float().to(device)[:, :, :, None]
-    x = row[:, 0, 0] * crop + row[:, 0, 1] * crop[:, None] + offset[:, 0] + (width - 1) / 2
-    y = row[:, 1, 0] * crop + row[:, 1, 1] * crop[:, None] + offset[:, 1] + (height - 1) / 2
+    # The compiled path's order of operations, so that both read the same labels.
+    x = back[:, 0, 0] * crop + back[:, 0, 1] * crop[:, None] + offset[:, 0] + (width - 1) / 2
+    y = back[:, 1, 0] * crop + back[:, 1, 1] * crop[:, None] + offset[:, 1] + (height - 1) / 2
     sampled = _bilinear(torch.cat((images.float(), flows.float()), 1), y, x)
-    return sampled[:, :-2], _nearest(labels, y, x), _turn(sampled[:, -2:], angle, mirror)
+    flow_y, flow_x = sampled[:, -2], sampled[:, -1]
+    turned = torch.stack([turn[:, i, 0] * flow_y + turn[:, i, 1] * flow_x for i in (0, 1)], 1)
+    filled = F.pad(sampled[:, :-2], (0, 0, 0, 0, 0, channels - images.shape[1]))
+    return filled.contiguous(memory_format=torch.channels_last), _nearest(labels, y, x), turned
 
 
 def _bilinear(values: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -152,9 +188,3 @@ def _nearest(labels: Tensor, y: Tensor, x: Tensor) -> Tensor:
     row, column = y.round().clamp(-1, height).long() + 1, x.round().clamp(-1, width).long() + 1
     nearest = (row * (width + 2) + column).flatten(1)
     return padded.gather(1, nearest).view(count, *y.shape[1:]).to(labels.dtype)
-
-
-def _turn(flows: Tensor, angle: Tensor, mirror: Tensor) -> Tensor:
-    cos, sin, mirror = (value.float().to(flows.device)[:, None, None] for value in (angle.cos(), angle.sin(), mirror))
-    y, x = flows[:, 0], flows[:, 1] * mirror
-    return torch.stack((y * cos + x * sin, x * cos - y * sin), 1)

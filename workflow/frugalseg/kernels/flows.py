@@ -110,6 +110,8 @@ def flows_to_labels(
         )
     if steps < 0:
         raise ValueError(f"steps must be 0 or more, got {steps}")
+    if logits.numel() == 0:
+        return torch.zeros(logits.shape, dtype=torch.int32, device=flows.device)
     flows = flows.detach().float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     inside = logits.detach() > logit_threshold
     if flows.device.type != "cpu":

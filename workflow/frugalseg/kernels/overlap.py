@@ -30,8 +30,10 @@ def overlap_matrix(a: Tensor, b: Tensor) -> Tensor:
     The matrix has (n_a + 1) (n_b + 1) entries, whatever number of them is filled: where labels run into the tens of
     thousands, use :func:`overlap_pairs`.
     """
-    codes, n_rows, n_columns = _pair_codes(a, b)
-    return torch.bincount(codes, minlength=n_rows * n_columns).view(n_rows, n_columns)
+    labels_a, labels_b, shared = overlap_pairs(a, b)
+    matrix = shared.new_zeros((int(labels_a.max()) + 1, int(labels_b.max()) + 1))
+    matrix[labels_a, labels_b] = shared
+    return matrix
 
 
 def overlap_pairs(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,37 +57,48 @@ def overlap_pairs(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     ValueError
         As :func:`overlap_matrix`.
     """
-    codes, n_rows, n_columns = _pair_codes(a, b)
-    if n_rows * n_columns <= codes.numel():
-        shared = torch.bincount(codes)
-        filled = shared.nonzero().squeeze(1)
-        shared = shared[filled]
-    else:
-        filled, shared = torch.unique(codes, return_counts=True)
-        filled = filled.to(torch.int64)
-    return filled // n_columns, filled % n_columns, shared
-
-
-def _pair_codes(a: Tensor, b: Tensor) -> tuple[Tensor, int, int]:
-    """One number per pixel, ``a * n_columns + b``, and the rows and columns of the matrix it counts into."""
     if a.shape != b.shape or a.ndim != 2 or a.numel() == 0:
         raise ValueError(
             "overlap needs two label images of one shape (H, W) with at least one pixel, "
             f"but they are {tuple(a.shape)} and {tuple(b.shape)}"
         )
-    a, n_rows = _integer_labels(a)
-    b, n_columns = _integer_labels(b)
-    # 32-bit codes halve the memory traffic of the pass, which is all its cost.
-    code_type = torch.int32 if n_rows * n_columns <= torch.iinfo(torch.int32).max else torch.int64
-    return (a.to(code_type) * n_columns).add_(b.to(code_type)).flatten(), n_rows, n_columns
+    a, b = _integer_labels(a), _integer_labels(b)
+    if a.device.type != "cpu":
+        return _pairs_of_codes(a, b)
+    from frugalseg.kernels._overlap_cpu import count_pairs
+
+    # One type for both: two compiled versions instead of four.
+    common = torch.promote_types(a.dtype, b.dtype)
+    columns = count_pairs(*(labels.to(common).reshape(-1).numpy() for labels in (a, b)))
+    labels_a, labels_b, shared = (torch.from_numpy(column).long() for column in columns)
+    return labels_a, labels_b, shared
 
 
-def _integer_labels(labels: Tensor) -> tuple[Tensor, int]:
+def _integer_labels(labels: Tensor) -> Tensor:
     if labels.is_floating_point() or labels.is_complex():
         raise ValueError(f"labels must be integers, but they are {labels.dtype}; round and convert them first")
-    # Torch has no maximum of unsigned integers wider than a byte.
-    labels = labels if labels.dtype == torch.int32 else labels.to(torch.int64)
-    smallest, largest = (int(label) for label in labels.aminmax())
+    narrow = labels.dtype in (torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32)
+    return labels.to(torch.int32 if narrow else torch.int64)
+
+
+def _pairs_of_codes(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The path for devices other than the CPU: one code per pixel, sorted, for what is large, or else counted."""
+    smallest, largest_a, largest_b = torch.stack((torch.minimum(a.min(), b.min()), a.max(), b.max())).tolist()
     if smallest < 0:
-        raise ValueError(f"labels must be 0 (background) or positive, but the smallest is {smallest}")
-    return labels, largest + 1
+        raise ValueError(
+            f"labels must be 0 (background) or positive, but the smallest is {smallest}; set pixels to ignore to 0"
+        )
+    if (largest_a + 1) * (largest_b + 1) > torch.iinfo(torch.int64).max:
+        labels_a, a = a.unique(return_inverse=True)
+        labels_b, b = b.unique(return_inverse=True)
+        ranks_a, ranks_b, shared = _pairs_of_codes(a, b)
+        return labels_a[ranks_a].long(), labels_b[ranks_b].long(), shared
+    columns = largest_b + 1
+    codes = (a.long() * columns + b).flatten()
+    if (largest_a + 1) * columns <= codes.numel():
+        counts = codes.bincount()
+        codes = counts.nonzero().squeeze(1)
+        shared = counts[codes]
+    else:
+        codes, shared = codes.unique(return_counts=True)
+    return codes // columns, codes % columns, shared

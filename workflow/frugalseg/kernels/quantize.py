@@ -16,6 +16,8 @@ from torch import Tensor
 GAINS = ("sum", "mean", "graphcut")
 #: Magnitude beyond which sums of products could overflow.
 LARGEST = 1e100
+#: Features are scaled when their largest magnitude is not in this range: single precision bounds must not overflow.
+EASY = (2.0**-20, 2.0**20)
 #: Most patches whose Gram matrix, 4 N^2 bytes, is held for the gain ``mean``; more are screened in O(N D) memory.
 GRAM_PATCHES = 11_500
 
@@ -34,8 +36,8 @@ def greedy_bins(features: Tensor, n_bins: int, gain: str = "sum") -> list[Tensor
     Parameters
     ----------
     features : Tensor, shape (N, D), floating point
-        One row a patch, on any device. float32 features are used as they are. Memory is O(N D); up to `GRAM_PATCHES` patches, ``mean``
-        also holds their Gram matrix, at most half a gigabyte.
+        One row a patch, on any device. Memory beyond the features is O(N D), and O(N) for ``sum`` unless their norms
+        are nearly equal; up to `GRAM_PATCHES` patches, ``mean`` also holds their Gram matrix, at most half a gigabyte.
     n_bins : int
         Number of bins, 1 to N.
     gain : {"sum", "mean", "graphcut"}
@@ -61,6 +63,7 @@ def greedy_bins(features: Tensor, n_bins: int, gain: str = "sum") -> list[Tensor
     if gain == "graphcut":
         features = torch.nn.functional.normalize(features.double(), dim=1, eps=torch.finfo(torch.float64).tiny)
         gain = "sum"
+    features = _scaled(features)
     sizes = [len(part) for part in torch.arange(len(features)).tensor_split(n_bins)]
     pick_all = _pick_on_cpu if features.device.type == "cpu" else _pick_on_device
     return list(pick_all(features, sizes, gain).split(sizes))
@@ -96,10 +99,20 @@ def squared_distances(features: Tensor, point: Tensor) -> Tensor:
     """Squared Euclidean distances to `point` (D,) of all rows of `checked` features (N, D): float64, of shape (N,)."""
     if features.device.type != "cpu":
         return (features.double() - point).square().sum(1)
-    from frugalseg.kernels import _quantize_cpu as compiled
+    from frugalseg.kernels import _quantize_scores as scores
 
     with _torch_threads():
-        return torch.from_numpy(compiled.squared_distances(features.numpy(), point.double().numpy()))
+        return torch.from_numpy(scores.squared_distances(features.numpy(), point.double().numpy()))
+
+
+def _scaled(features: Tensor) -> Tensor:
+    """Features times a power of two that makes their largest magnitude easy; this changes no order of gains."""
+    low, high = features.aminmax()
+    largest = torch.maximum(-low, high)
+    if largest == 0 or EASY[0] <= largest <= EASY[1]:
+        return features
+    # float64: what is large in float32 may be small there, and may not be lost.
+    return torch.ldexp(features.double(), -torch.frexp(largest.double()).exponent)
 
 
 @contextmanager
@@ -117,69 +130,29 @@ def _torch_threads() -> Iterator[None]:
 
 
 def _pick_on_cpu(features: Tensor, sizes: list[int], gain: str) -> Tensor:
-    """All picks, bin after bin, by compiled loops that read little of the features."""
-    from frugalseg.kernels import _quantize_cpu as compiled
+    """All picks, bin after bin, by the compiled loops that suit the gain and the features."""
+    from frugalseg.kernels import _quantize_codes as codes
     from frugalseg.kernels import _quantize_gram as gram
+    from frugalseg.kernels import _quantize_lazy as lazy
     from frugalseg.kernels import _quantize_screen as screen
+    from frugalseg.kernels._quantize_scores import centred_patches
 
-    rows, counts = features.numpy(), np.array(sizes)
     with _torch_threads():
-        mean = compiled.mean_row(rows)
-        squared = compiled.squared_distances(rows, mean)
-        following, first = compiled.chain_copies(rows, squared)
+        patches, counts = centred_patches(features.numpy()), np.array(sizes)
         if gain == "sum":
-            picks = compiled.greedy_sum(rows, mean, squared, following, first, counts)
+            picks, done, _ = lazy.greedy_sum(patches, counts, lazy.tiers_of(patches))
+            if done < len(picks):
+                picks = screen.greedy(patches, counts, True, codes.screen_of(features, patches))
         elif len(features) <= GRAM_PATCHES:
-            products = gram.gram_matrix(features, torch.from_numpy(mean))
-            picks = gram.greedy_mean(rows, mean, squared, following, first, counts, products)
+            picks = gram.greedy_mean(patches, counts, gram.gram_matrix(features, patches.mean))
         else:
-            principal = screen.principal_bytes(features, torch.from_numpy(mean))
-            picks = screen.greedy_mean(rows, mean, squared, following, first, counts, *principal)
+            picks = screen.greedy(patches, counts, False, codes.screen_of(features, patches))
     return torch.from_numpy(picks)
 
 
 def _pick_on_device(features: Tensor, sizes: list[int], gain: str) -> Tensor:
-    """All picks, bin after bin, by one float64 matrix-vector product a pick on the device of the features.
+    """All picks, bin after bin, where the features are."""
+    from frugalseg.kernels._quantize_device import greedy
 
-    The vectors of `_quantize_cpu` are kept on the host in double-double; so are the rare decisions float64 leaves open.
-    """
-    from frugalseg.kernels import _quantize_cpu as compiled
-
-    device, count = features.device, len(features)
-    rows = features.cpu().numpy()
-    mean = compiled.mean_row(rows)
-    centred = features.double() - torch.from_numpy(mean).to(device)
-    squared = centred.square().sum(1)
-    radius = squared.sqrt()
-    relative = compiled.rounding(rows.shape[1])
-    following, first = compiled.chain_copies(rows, compiled.squared_distances(rows, mean))
-    barred = torch.from_numpy(~first).to(device)
-
-    all_high, all_low = compiled.sum_rows(rows, mean)
-    pool_high, pool_low = all_high.copy(), all_low.copy()
-    picks = []
-    for size in sizes:
-        n = count - len(picks)
-        bin_high, bin_low = np.zeros_like(mean), np.zeros_like(mean)
-        sum_high, sum_low = 2.0 * pool_high, 2.0 * pool_low
-        for k in range(size):
-            if gain == "sum":
-                alpha, high, low = 2.0 * k - n, sum_high, sum_low
-            elif k == 0:
-                alpha, high, low = -float(count), 2.0 * all_high, 2.0 * all_low
-            else:
-                alpha = 0.0
-                high, low = compiled.mean_direction(count, k, bin_high, bin_low, all_high, all_low)
-            vector = torch.from_numpy(high).to(device)
-            gains = torch.addmv(squared, centred, vector, beta=alpha).masked_fill_(barred, -torch.inf)
-            error = relative * (abs(alpha) * squared + vector.norm() * radius)
-            rivals = (gains + error >= (gains - error).max()).nonzero()[:, 0].cpu().numpy()
-            pick = int(rivals[0]) if len(rivals) == 1 else compiled.settle(rows, mean, alpha, high, low, rivals)
-            picks.append(pick)
-            barred[pick] = True
-            if following[pick] >= 0:
-                barred[following[pick]] = False
-            compiled.add_row(bin_high, bin_low, rows[pick], mean, 1.0)
-            compiled.add_row(sum_high, sum_low, rows[pick], mean, -4.0)
-            compiled.add_row(pool_high, pool_low, rows[pick], mean, -1.0)
-    return torch.tensor(picks)
+    with _torch_threads():
+        return greedy(features, sizes, gain == "sum")

@@ -1,16 +1,23 @@
-"""The loss that the Cellpose network is trained with (Stringer et al. 2021, Methods)."""
+"""Losses by what the network learns: Cellpose's flows and cell probability, or nnU-Net's foreground."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+# nnU-Net's, added above and below the fraction.
+_DICE_SMOOTH = 1e-5
 
 FLOW_SCALE = 5.0
 """Unit flows are multiplied by this before the network learns them, which balances both terms of the loss."""
 
 
 def flow_and_logit_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
-    """Loss of predicted flows and logits: ``0.5 MSE(flow, 5 target) + BCE(logit, label > 0)``.
+    """Loss of predicted flows and logits: ``0.5 MSE(flow, 5 target) + BCE(logit, label > 0)`` (Stringer et al. 2021).
 
     Parameters
     ----------
@@ -30,3 +37,36 @@ def flow_and_logit_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor
     flow_loss = F.mse_loss(output[:, :2], FLOW_SCALE * flows.float())
     logit_loss = F.binary_cross_entropy_with_logits(output[:, 2], (labels > 0).float())
     return 0.5 * flow_loss + logit_loss
+
+
+def foreground_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
+    """Loss of predicted foreground: cross-entropy less soft Dice (nnU-Net; Isensee et al. 2021).
+
+    Dice is that of the foreground alone, over all pixels of the batch together.
+
+    Parameters
+    ----------
+    output : Tensor
+        (B, 2, H, W) of the network, any float type: logits of background and foreground.
+    labels : Tensor
+        (B, H, W) integer, 0 is background.
+    flows : Tensor
+        Not looked at; all losses take the same arguments.
+
+    Returns
+    -------
+    Tensor
+        () float32.
+    """
+    # Two classes have one logit between them.
+    logits = (output[:, 1] - output[:, 0]).float()
+    truth = (labels > 0).float()
+    foreground = logits.sigmoid()
+    shared, total = (foreground * truth).sum(), foreground.sum() + truth.sum()
+    dice = (2 * shared + _DICE_SMOOTH) / (total + _DICE_SMOOTH)
+    return F.binary_cross_entropy_with_logits(logits, truth) - dice
+
+
+LOSSES: dict[str, Loss] = {"flows": flow_and_logit_loss, "foreground": foreground_loss}
+OUT_CHANNELS = {"flows": 3, "foreground": 2}
+"""By target: flow y, flow x and the logit of the cell probability; or the logits of background and foreground."""

@@ -14,13 +14,19 @@ class Recipe:
 
     Attributes
     ----------
+    target : {"flows", "foreground"}
+        What the network learns, see `frugalseg.training.losses`.
     steps, epochs : int or None
         Optimiser steps, or passes over the patches that have no share: one of the two.
     batch, crop : int
         Patches a step, and side in pixels of what the network sees of each.
     lr, momentum, weight_decay : float
         Of SGD; `lr` is the highest rate of the schedule.
-    schedule : {"cellpose", "warmup"}
+    nesterov : bool
+        Nesterov's momentum.
+    gradient_clip : float or None
+        Longest gradient of a step, L2 norm over all weights; None: as long as it is.
+    schedule : {"cellpose", "warmup", "poly"}
         See `frugalseg.training.schedules`.
     rescale : bool
         Bring every patch to a mean diameter of 30 pixels.
@@ -32,6 +38,7 @@ class Recipe:
         Steps between saves of the running state, and between rows of the log.
     """
 
+    target: str = "flows"
     steps: int | None = None
     epochs: int | None = None
     batch: int = 8
@@ -39,6 +46,8 @@ class Recipe:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    nesterov: bool = False
+    gradient_clip: float | None = None
     schedule: str = "cellpose"
     rescale: bool = False
     scale_range: float | None = None

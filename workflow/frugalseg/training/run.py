@@ -16,9 +16,11 @@ from frugalseg.data.stores import Patches
 from frugalseg.fingerprint import fingerprint
 from frugalseg.kernels.augment import random_affine
 from frugalseg.training import schedules
-from frugalseg.training.losses import flow_and_logit_loss
+from frugalseg.training.feed import Crops, Feed
+from frugalseg.training.losses import LOSSES
+from frugalseg.training.optimiser import MomentumSGD
 from frugalseg.training.recipe import Recipe
-from frugalseg.training.sampling import Batch, Sampler, Source, pad_channels
+from frugalseg.training.sampling import Batch, Sampler, Source
 from frugalseg.training.state import stamp_of
 from frugalseg.training.validation import validation_loss
 
@@ -61,9 +63,15 @@ class Run:
         self.autocast_type = autocast_type(recipe.precision, device)
         self.model = model.to(device, memory_format=torch.channels_last)
         _record_diameters(model, self.sampler.mean_diameter, recipe.rescale)
-        self.optimiser = torch.optim.SGD(
-            model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+        self.loss = LOSSES[recipe.target]
+        self.optimiser = MomentumSGD(
+            model.parameters(),
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
+            gradient_clip=recipe.gradient_clip,
         )
+        self.feed = Feed(self.sampler, self.generator, self._augment, self.steps)
         self.step = 0
         self.rows: list[list[float]] = []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -73,13 +81,11 @@ class Run:
     def advance(self) -> Tensor:
         """Make one optimiser step; the loss stays on the device."""
         self.model.train()
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.lr(self.step)
-        images, labels, flows = self._augment(self.sampler.draw())
-        loss = flow_and_logit_loss(self._predict(images), labels, flows)
-        self.optimiser.zero_grad(set_to_none=True)
+        images, labels, flows = self.feed.take()
+        loss = self.loss(self._predict(images), labels, flows)
+        self.optimiser.zero_grad()
         loss.backward()
-        self.optimiser.step()
+        self.optimiser.step(self.lr(self.step))
         self.step += 1
         self.loss_sum += loss.detach()
         return loss.detach()
@@ -97,16 +103,10 @@ class Run:
         self.rows.append([self.step, epoch, self.lr(self.step - 1), train_loss, self._validate()])
 
     def state_dict(self) -> dict[str, Any]:
-        momenta = self.optimiser.state_dict()["state"]
         return {
             "model": self.model.state_dict(),
-            "momentum": {
-                str(number): buffers["momentum_buffer"]
-                for number, buffers in momenta.items()
-                if buffers.get("momentum_buffer") is not None
-            },
-            "generator": self.generator.get_state(),
-            "sampler": self.sampler.state_dict(),
+            "momenta": self.optimiser.momenta,
+            "feed": self.feed.state_dict(),
             "step": torch.tensor(self.step),
             "rows": torch.tensor(self.rows, dtype=torch.float64).reshape(-1, len(LOG_COLUMNS)),
             "loss_sum": self.loss_sum,
@@ -115,12 +115,10 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        momenta = {int(number): {"momentum_buffer": buffer} for number, buffer in state["momentum"].items()}
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": momenta, "param_groups": groups})
-        self.generator.set_state(state["generator"])
-        self.sampler.load_state_dict(state["sampler"])
+        for momentum, saved in zip(self.optimiser.momenta, state["momenta"], strict=True):
+            momentum.copy_(saved)
         self.step = int(state["step"])
+        self.feed.load_state_dict(state["feed"], self.steps - self.step)
         self.rows = state["rows"].tolist()
         self.loss_sum.copy_(state["loss_sum"])
         self.earlier_seconds = state["seconds"].item()
@@ -129,13 +127,14 @@ class Run:
         """Hash of all that decides the result: recipe, seed, code, starting weights, and patches."""
         recipe = asdict(self.recipe)
         del recipe["save_every"]
+        code = ("frugalseg.training", "frugalseg.kernels.augment", "frugalseg.kernels.batch_norm")
         parameters = {
             "recipe": recipe,
             "seed": self.seed,
             "min_cells": self.min_cells,
             "device": self.device.type,
             "autocast": str(self.autocast_type),
-            "code": fingerprint("frugalseg.training", "frugalseg.kernels.augment", type(self.model).__module__),
+            "code": fingerprint(*code, type(self.model).__module__),
             "sources": [[source.name, source.share] for source in self.sources],
             "patches": [_patches_key(source.patches) for source in self.sources],
             "validation": [_patches_key(patches) for patches in self.validation],
@@ -143,17 +142,24 @@ class Run:
         indices = {f"indices {number}": source.indices for number, source in enumerate(self.sources)}
         return stamp_of(parameters, {**self.model.state_dict(), **indices})
 
-    def _augment(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        images, labels, flows = random_affine(
-            pad_channels(batch.images, self.model.in_channels).to(self.device),
-            batch.labels.to(self.device),
-            batch.flows.to(self.device),
+    def _augment(self, batch: Batch) -> Crops:
+        images, labels, flows = (self._send(part) for part in (batch.images, batch.labels, batch.flows))
+        return random_affine(
+            images,
+            labels,
+            flows,
             self.generator,
             size=self.recipe.crop,
             scale_range=self.recipe.scales,
             rescale=zoom_to_common_diameter(batch.diameters) if self.recipe.rescale else None,
+            channels=self.model.in_channels,
         )
-        return images.contiguous(memory_format=torch.channels_last), labels, flows
+
+    def _send(self, part: Tensor) -> Tensor:
+        """Part of a batch on the device; a GPU fetches it while the processor goes on."""
+        if self.device.type == "cuda":
+            part = part.pin_memory()
+        return part.to(self.device, non_blocking=True)
 
     def _predict(self, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.autocast_type, enabled=self.autocast_type is not None):
@@ -166,6 +172,7 @@ class Run:
         self.model.eval()
         return validation_loss(
             self._predict,
+            self.loss,
             self.validation,
             batch=self.recipe.batch,
             size=self.recipe.crop,

@@ -58,7 +58,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches of one step, as stored: images (B, C, H, W) float32, labels (B, H, W) int32, flows (B, 2, H, W) float32,
+    """Patches of one step, as stored: images (B, C, H, W) float16, labels (B, H, W) int32, flows (B, 2, H, W) float16,
     and the mean diameter of each patch in pixels (B,) float32, 0 where there is no cell.
     """
 
@@ -187,9 +187,9 @@ def gather(patches: Patches, rows: np.ndarray) -> Batch:
         (B,) integer.
     """
     return Batch(
-        images=torch.from_numpy(patches.images[rows].astype(np.float32)),
+        images=torch.from_numpy(np.asarray(patches.images[rows])),
         labels=torch.from_numpy(patches.labels[rows].astype(np.int32)),
-        flows=torch.from_numpy(patches.flows[rows].astype(np.float32)),
+        flows=torch.from_numpy(np.asarray(patches.flows[rows])),
         diameters=torch.from_numpy(patches.table["diameter"].to_numpy()[rows].astype(np.float32)),
     )
 

@@ -15,8 +15,8 @@ def build(name: str, peak: float, *, steps: int, steps_per_epoch: float) -> Sche
 
     Parameters
     ----------
-    name : {"cellpose", "warmup"}
-        See `cellpose` and `warmup`.
+    name : {"cellpose", "warmup", "poly"}
+        See `cellpose`, `warmup` and `poly`.
     peak : float
         The highest learning rate.
     steps : int
@@ -33,7 +33,9 @@ def build(name: str, peak: float, *, steps: int, steps_per_epoch: float) -> Sche
         return warmup(peak, steps)
     if name == "cellpose":
         return cellpose(peak, round(steps / steps_per_epoch), steps_per_epoch)
-    raise ValueError(f"there is no schedule {name!r}; known: cellpose, warmup")
+    if name == "poly":
+        return poly(peak, steps)
+    raise ValueError(f"there is no schedule {name!r}; known: cellpose, warmup, poly")
 
 
 def warmup(peak: float, steps: int) -> Schedule:
@@ -47,6 +49,11 @@ def warmup(peak: float, steps: int) -> Schedule:
         return peak if step < flat_until else peak / 5
 
     return lr
+
+
+def poly(peak: float, steps: int) -> Schedule:
+    """nnU-Net's schedule, falling as ``(1 - step / steps)^0.9``; here from step to step, there from epoch to epoch."""
+    return lambda step: peak * (1 - step / steps) ** 0.9
 
 
 def cellpose(peak: float, epochs: int, steps_per_epoch: float) -> Schedule:

@@ -15,16 +15,13 @@ from torch import nn
 from frugalseg.chains import parse
 from frugalseg.data.stores import open_patches
 from frugalseg.models import build
+from frugalseg.models.foreground import ForegroundAsLogit
 from frugalseg.selection import coresets
 from frugalseg.training import checkpoints, provenance
 from frugalseg.training.loop import train
+from frugalseg.training.losses import OUT_CHANNELS
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.sampling import Source
-
-IN_CHANNELS = 2
-"""Cellpose's: what is segmented, and a nucleus; zero where there is none."""
-OUT_CHANNELS = 3
-"""Flow y, flow x and the logit of the cell probability."""
 
 
 @dataclass(frozen=True)
@@ -121,26 +118,29 @@ def train_stage(
 
 
 def build_network(recipe: Mapping[str, Any], generator: torch.Generator | None = None) -> nn.Module:
-    """Build the network that a recipe names, (B, 2, H, W) -> (B, 3, H, W).
+    """Build the network that a recipe names, (B, channels, H, W) -> (B, 3 or 2, H, W), see `losses.OUT_CHANNELS`.
 
     Parameters
     ----------
     recipe : mapping
-        Block of the config, with ``arch``, ``widths`` and ``crop``.
+        Block of the config, with ``arch``, ``channels``, ``target``, ``widths`` and ``crop``.
     generator : torch.Generator, optional
         Source of the initial weights; leave it out where weights are loaded.
     """
-    return build(
-        recipe["arch"], IN_CHANNELS, OUT_CHANNELS, recipe["crop"], widths=tuple(recipe["widths"]), generator=generator
-    )
+    sizes = {"widths": tuple(recipe["widths"])} if recipe["arch"] == "cpnet" else {}
+    outputs = OUT_CHANNELS[recipe["target"]]
+    return build(recipe["arch"], recipe["channels"], outputs, recipe["crop"], generator=generator, **sizes)
 
 
 def load_network(recipe: Mapping[str, Any], weights: str | Path) -> nn.Module:
-    """Build the network that a recipe names and fill it with the weights of a checkpoint."""
+    """Build the network that a recipe names and fill it with the weights of a checkpoint.
+
+    Whatever its target, the network returned maps (B, channels, H, W) to (B, 3, H, W): flow y, flow x, logit.
+    """
     # Convolutions in bfloat16 are a third faster with channels last on processors.
     network = build_network(recipe).to(memory_format=torch.channels_last)
     checkpoints.load(weights, network)
-    return network
+    return ForegroundAsLogit(network) if recipe["target"] == "foreground" else network
 
 
 def seed_of_stage(chain: str, seed: int) -> int:

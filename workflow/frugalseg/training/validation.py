@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from frugalseg.data.stores import Patches
-from frugalseg.training.losses import flow_and_logit_loss
+from frugalseg.training.losses import Loss
 from frugalseg.training.sampling import Batch, gather, pad_channels
 
 
 def validation_loss(
     predict: Callable[[Tensor], Tensor],
+    loss: Loss,
     validation: Sequence[Patches],
     *,
     batch: int,
@@ -29,7 +31,9 @@ def validation_loss(
     Parameters
     ----------
     predict : callable
-        Network in evaluation mode, (B, channels, size, size) -> (B, 3, size, size).
+        Network in evaluation mode, (B, channels, size, size) -> (B, outputs, size, size).
+    loss : callable
+        One of `frugalseg.training.losses.LOSSES`.
     validation : sequence of Patches
         Every patch of every store is used.
     batch, size, channels : int
@@ -43,13 +47,14 @@ def validation_loss(
     for patches in validation:
         for start in range(0, len(patches), batch):
             part = gather(patches, np.arange(start, min(start + batch, len(patches))))
+            part = replace(part, images=part.images.float(), flows=part.flows.float())
             if zoom is None:
                 images, labels, flows = crop_centre(part, size)
             else:
                 images, labels, flows = magnify_centre(part, size, zoom(part.diameters))
             images = pad_channels(images, channels).to(device, memory_format=torch.channels_last)
-            loss = flow_and_logit_loss(predict(images), labels.to(device), flows.to(device))
-            total += loss.item() * len(labels)
+            value = loss(predict(images), labels.to(device), flows.to(device))
+            total += value.item() * len(labels)
             count += len(labels)
     return total / count
 

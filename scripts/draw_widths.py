@@ -1,0 +1,16 @@
+"""The figure of a width scan, from its scores, choices and the accuracy of the trained networks."""
+
+import pandas as pd
+
+from frugalseg.logs import record
+from frugalseg.reporting import style
+from frugalseg.reporting.widths import plateau
+from frugalseg.reporting.widths_figure import draw_widths
+
+record(snakemake.log[0])
+scores, networks, choices, accuracy = (
+    pd.read_csv(snakemake.input[name]) for name in ("scores", "networks", "choices", "accuracy")
+)
+edge = None if accuracy.empty else plateau(accuracy, snakemake.params.block["training"]["margin"]).edge
+figure = draw_widths(scores, networks, choices, accuracy, edge)
+style.save(figure, snakemake.output.png, snakemake.output.svg)

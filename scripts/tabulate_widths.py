@@ -1,0 +1,23 @@
+"""Choices, accuracy and verdict of a width scan, from its scores and the metrics of the trained networks."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from frugalseg.experiments import width_models
+from frugalseg.logs import record
+from frugalseg.reporting.page import to_page
+from frugalseg.reporting.widths import analyse, read_published
+from frugalseg.reporting.widths_text import to_markdown
+
+record(snakemake.log[0])
+block = snakemake.params.block
+metrics = dict(zip(width_models(block), snakemake.input.metrics, strict=True))
+found = analyse(pd.read_csv(snakemake.input.scores), pd.read_csv(snakemake.input.networks), block, metrics)
+found.choices.to_csv(snakemake.output.choices, index=False)
+found.accuracy.to_csv(snakemake.output.accuracy, index=False)
+found.networks.to_csv(snakemake.output.csv, index=False)
+published = read_published(snakemake.input.published, block["published"]["dataset"]) if "published" in block else None
+text = to_markdown(block, found.sentences, found.choices, found.networks, published)
+Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
+Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")

@@ -1,0 +1,112 @@
+# Widths: scores of untrained networks at every width, what they choose, and the same networks trained.
+
+
+rule scan:
+    input:
+        images=lambda wildcards: collect(
+            "<results>/images/{dataset}/train/{file}",
+            dataset=config["widths"][wildcards.scan]["dataset"],
+            file=["pixels.npy", "labels.npy", "images.csv"],
+        ),
+    output:
+        scores="<results>/widths/{scan}/scores.csv",
+        networks="<results>/widths/{scan}/networks.csv",
+    log:
+        "<results>/logs/scan/{scan}.txt",
+    benchmark:
+        "<results>/benchmarks/scan/{scan}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 2
+    params:
+        block=lambda wildcards: {
+            key: config["widths"][wildcards.scan][key] for key in ("images", "crop", "caps", "seeds", "scores")
+        },
+        archs=lambda wildcards: experiments.width_networks(config["widths"][wildcards.scan]),
+        code=fingerprint(
+            "frugalseg.widths.scan",
+            "frugalseg.widths.scores",
+            "frugalseg.widths.networks",
+            "frugalseg.kernels.sensitivity",
+            "frugalseg.models",
+        ),
+    script:
+        "../../scripts/scan.py"
+
+
+# Foreground networks are scored on the dataset they were trained on, and on no other.
+use rule evaluate as evaluate_width with:
+    input:
+        weights=rules.train.output.weights,
+        description=rules.train.output.description,
+        images=["<results>/images/{test}/test/images.csv"],
+    output:
+        "<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv",
+    log:
+        "<results>/logs/evaluate/{recipe}/{chain}/seed{seed}-{test}.txt",
+    benchmark:
+        "<results>/benchmarks/evaluate/{recipe}/{chain}/seed{seed}-{test}.jsonl"
+    wildcard_constraints:
+        recipe="|".join(FOREGROUND_RECIPES) or "none",
+        test="|".join(config["datasets"]),
+
+
+rule tabulate_widths:
+    input:
+        scores=rules.scan.output.scores,
+        networks=rules.scan.output.networks,
+        metrics=metrics_of_widths,
+        published=published_widths,
+    output:
+        choices="<results>/widths/{scan}/choices.csv",
+        accuracy="<results>/widths/{scan}/accuracy.csv",
+        csv="<results>/tables/{scan}.csv",
+        markdown="<results>/tables/{scan}.md",
+        page=report(
+            "<results>/tables/{scan}.html",
+            caption="../report/widths.rst",
+            category="Tables",
+            labels={"experiment": "{scan}"},
+        ),
+    log:
+        "<results>/logs/tabulate_widths/{scan}.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        block=lookup("widths/{scan}", within=config),
+        code=fingerprint(
+            "frugalseg.reporting.widths",
+            "frugalseg.reporting.widths_text",
+            "frugalseg.widths.choice",
+            "frugalseg.evaluation.statistics",
+            "frugalseg.evaluation.bootstrap",
+        ),
+    script:
+        "../../scripts/tabulate_widths.py"
+
+
+rule draw_widths:
+    input:
+        scores=rules.scan.output.scores,
+        networks=rules.scan.output.networks,
+        choices=rules.tabulate_widths.output.choices,
+        accuracy=rules.tabulate_widths.output.accuracy,
+    output:
+        png=report(
+            "<results>/figures/{scan}.png",
+            caption="../report/widths.rst",
+            category="Figures",
+            labels={"figure": "{scan}"},
+        ),
+        svg="<results>/figures/{scan}.svg",
+    log:
+        "<results>/logs/draw_widths/{scan}.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        block=lookup("widths/{scan}", within=config),
+        code=fingerprint("frugalseg.reporting.widths", "frugalseg.reporting.widths_figure", "frugalseg.reporting.style"),
+    script:
+        "../../scripts/draw_widths.py"
