@@ -7,7 +7,7 @@ import torch
 from frugalseg.data.stores import open_images
 from frugalseg.device import choose_device
 from frugalseg.logs import record
-from frugalseg.widths.scan import scan_dataset
+from frugalseg.widths.dataset import scan_dataset
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)

@@ -76,10 +76,13 @@ def test_choice_edge_and_distance_are_those_built_in(scores, networks, metrics):
     assert any("edge of the plateau at the cap 8" in sentence for sentence in found.sentences)
 
 
-def test_a_score_that_is_not_finite_is_left_out_and_sizes_are_compared_by_their_logarithm(scores, networks, metrics):
+def test_a_score_that_is_not_finite_or_constant_is_left_out_and_sizes_are_compared_by_their_logarithm(
+    scores, networks, metrics
+):
     broken = scores[scores["score"] == "sensitivity"].assign(score="naswot")
     broken.loc[broken["cap"] == 1, "value"] = -np.inf
-    found = analyse(pd.concat([scores, broken]), networks, BLOCK, metrics).choices
+    saturated = scores[scores["score"] == "sensitivity"].assign(score="swap", value=65_536.0)
+    found = analyse(pd.concat([scores, broken, saturated]), networks, BLOCK, metrics).choices
     assert set(found["score"]) == {"sensitivity", "parameter_count"}
     row = found[found["score"] == "parameter_count"].iloc[0]
     dice = [

@@ -16,7 +16,10 @@ def jobs(output):
 
 def test_the_default_study_resolves(workflow):
     planned = jobs(workflow.run("--dry-run"))
-    assert planned["train"] == planned["evaluate"] == 34
+    assert planned["evaluate"] == 34
+    # And the width scan's proof: four caps and a peer, two seeds each.
+    assert planned["evaluate_width"] == 5 * 2
+    assert planned["train"] == 34 + 5 * 2
     assert planned["tabulate"] == 8
 
 

@@ -22,6 +22,11 @@ def test_every_result_is_there(tiny):
         assert all((results / f"figures/{name}.{kind}").stat().st_size for kind in ("png", "svg"))
     for figure in ("patches", "features", "segmentations"):
         assert (results / f"figures/{figure}.png").stat().st_size
+    assert (results / "figures/width_cyto.png").stat().st_size
+    page = (results / "tables/width_cyto.md").read_text()
+    assert all(
+        part in page for part in ("| sensitivity | published |", "| parameter count |", "| cap4 |", "| cmunext |")
+    )
     assert "Verdict" in (results / "tables/phenomena.md").read_text()
 
 

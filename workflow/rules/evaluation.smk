@@ -25,6 +25,7 @@ rule evaluate:
             "frugalseg.evaluation",
             "frugalseg.kernels.flows",
             "frugalseg.kernels.overlap",
+            "frugalseg.kernels.batch_norm",
         ),
     script:
         "../../scripts/evaluate.py"

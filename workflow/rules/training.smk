@@ -27,6 +27,7 @@ rule train:
             "frugalseg.training",
             f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch'].partition('-')[0]}",
             "frugalseg.kernels.augment",
+            "frugalseg.kernels.batch_norm",
         ),
     script:
         "../../scripts/train.py"

@@ -24,6 +24,7 @@ rule scan:
         },
         archs=lambda wildcards: experiments.width_networks(config["widths"][wildcards.scan]),
         code=fingerprint(
+            "frugalseg.widths.dataset",
             "frugalseg.widths.scan",
             "frugalseg.widths.scores",
             "frugalseg.widths.networks",

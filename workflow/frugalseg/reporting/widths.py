@@ -39,9 +39,11 @@ class Scan:
 
     @property
     def scores(self) -> list[str]:
-        """Those that are finite for every network: from another, as NASWOT of equal codes, nothing can be chosen."""
-        finite = np.isfinite(self.table["value"]).groupby(self.table["score"], sort=False).all()
-        return finite.index[finite].tolist()
+        """Those that a cap can be chosen from: finite for every network, and not the same at all caps for any seed.
+
+        NASWOT is infinite where two images have one code, SWAP the same everywhere while every pattern occurs.
+        """
+        return [name for name, rows in self.table.groupby("score", sort=False) if _can_choose(rows)]
 
     @property
     def caps(self) -> list[int]:
@@ -106,6 +108,11 @@ def analyse(
     found = plateau(accuracy, block["training"]["margin"])
     chosen = compare(scan, chosen, accuracy, found.edge)
     return Findings(chosen, accuracy, network_table(networks, accuracy, found), verdict(chosen, found))
+
+
+def _can_choose(rows: pd.DataFrame) -> bool:
+    curves = rows.pivot_table(index="seed", columns="cap", values="value", aggfunc="mean")
+    return bool(np.isfinite(rows["value"]).all() and (curves.nunique(axis=1) > 1).all())
 
 
 def choices(scan: Scan) -> pd.DataFrame:

@@ -50,7 +50,7 @@ _CHOICES_NOTE = (
     "bootstrap draws of the images that choose the same. Null: what the rule makes most often of pure noise, and the "
     "probability of choices so far from the null's. An asterisk: the edge of what the published rule can return. Octaves: "
     "log2 of the choice over the edge that training finds. Of SynFlow and the number of parameters the logarithm is taken. "
-    "A score that is not finite somewhere is left out."
+    "A score that is not finite somewhere, or the same at all caps, is left out."
 )
 
 
