@@ -149,8 +149,10 @@ def _draw_accuracy(
     _mark_choices(axes, choices, parameters)
     axes.set(title="Accuracy after training, and what each score chooses", ylabel="Dice", xlabel="Parameters")
     axes.set_xscale("log")
-    axes.invert_xaxis()
-    axes.legend(loc="lower left", fontsize=6)
+    # Also the widths that were scanned and not trained, for a score may choose them.
+    axes.set_xlim(parameters.max() * 1.5, parameters.min() / 1.5)
+    axes.set_ylim(0, 1)
+    axes.legend(loc="center left", fontsize=6)
 
 
 def _mark_choices(axes: Axes, choices: pd.DataFrame, parameters: pd.Series) -> None:
