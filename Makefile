@@ -7,7 +7,7 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) --cores $(CORES)
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: help setup demo study plan test lint bench clean
+.PHONY: help setup demo study fetch plan test lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -37,8 +37,14 @@ study: setup ## run a study: make study CONFIG=config/studies/real.yaml [PROFILE
 results/$(STUDY)/report.html: $(wildcard results/$(STUDY)/tables/* results/$(STUDY)/figures/*)
 	$(SNAKEMAKE) --configfile $(CONFIG) --report $@
 
-plan: setup ## what a study would do: models, steps and jobs
-	$(BIN)/python -m frugalseg.plan $(CONFIG)
+fetch: setup ## what a study needs from elsewhere, and nothing else: make fetch CONFIG=config/studies/published.yaml
+	$(SNAKEMAKE) fetch --configfile $(CONFIG)
+
+# Elsewhere than here a job measures how fast its machine is, unless the profile has a file that says so.
+SPEEDS = $(wildcard workflow/profiles/$(PROFILE)/throughput.json)
+plan: setup ## what a study would cost: models, steps, hours, disk and jobs
+	$(if $(SPEEDS)$(filter local,$(PROFILE)),,$(SNAKEMAKE) --configfile $(CONFIG) results/$(STUDY)/throughput.json)
+	$(BIN)/python -m frugalseg.plan $(CONFIG) $(SPEEDS)
 	$(SNAKEMAKE) --configfile $(CONFIG) --dry-run --quiet rules
 
 test: .venv/dev-ready ## the tests
@@ -51,7 +57,7 @@ lint: .venv/dev-ready ## ruff, snakefmt and Snakemake's own linter
 	$(BIN)/snakemake --lint
 
 bench: .venv/dev-ready ## our speed beside the peers'
-	$(BIN)/python benchmarks/run.py --scaling
+	$(BIN)/python benchmarks/run.py --scaling --keep speed
 
 clean: ## take away the environment; results stay
 	rm -rf .venv .snakemake/scripts

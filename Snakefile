@@ -1,5 +1,6 @@
 # frugalseg: how little will do? The study at a glance.
 #
+#   fetch       addresses -> files of datasets and weights, verified
 #   data        images -> checked images -> patches with target flows
 #   coresets    patches -> features -> the order in which a selector takes them
 #   training    a chain names a model: parent checkpoint + subsets -> model
@@ -39,6 +40,7 @@ report: "workflow/report/study.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/coresets.smk"
 include: "workflow/rules/training.smk"
@@ -48,13 +50,13 @@ include: "workflow/rules/reporting.smk"
 
 
 wildcard_constraints:
-    dataset="|".join(config["datasets"]),
+    dataset=one_of(config["datasets"]),
     split="train|validation",
-    recipe="|".join(config["recipes"]),
+    recipe=one_of(config["recipes"]),
     chain=chains.CHAIN,
     seed="[0-9]+",
-    experiment="|".join(config["experiments"]),
-    scan="|".join(config["widths"]) or "none",
+    experiment=one_of(config["experiments"]),
+    scan=one_of(config["widths"]),
 
 
 rule all:
@@ -64,7 +66,10 @@ rule all:
         collect("<results>/tables/{scan}.md", scan=config["widths"]),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
         "<results>/tables/patches.md",
+        "<results>/tables/methods.md",
         "<results>/tables/versions.md",
+        "<results>/tables/costs.md",
+        "<results>/ro-crate-metadata.json",
         "<results>/tables/phenomena.md" if config["phenomena"] else [],
 
 

@@ -33,7 +33,7 @@ DATASETS = ("fluo", "histo")
 # Cellpose 3's eval only takes networks of these widths.
 NETWORK = {"arch": "cpnet", "widths": (32, 64, 128, 256), "channels": 2, "target": "flows", "crop": 112}
 RECIPE = Recipe(
-    steps=280, crop=NETWORK["crop"], lr=0.05, scale_range=0.75, schedule="warmup", save_every=1000, validate_every=40
+    steps=800, crop=NETWORK["crop"], lr=0.05, scale_range=0.75, schedule="warmup", save_every=1000, validate_every=100
 )
 TRAINING_IMAGES = 150
 TRAINING_PATCHES = 1600
@@ -45,7 +45,7 @@ Labels = list[NDArray[np.integer]]
 
 
 def trained_checkpoint(data: Path = REAL_DATA, folder: Path = CACHE) -> Path:
-    """Checkpoint of a default network, trained for a minute or two on real patches unless the folder has it already.
+    """Checkpoint of a default network, trained for ten minutes on real patches unless the folder has it already.
 
     Parameters
     ----------

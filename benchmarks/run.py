@@ -43,22 +43,20 @@ def main() -> None:
     if rows:
         text = f"{NOTES}\n\n{speed_table(rows)}\n{ROOFLINE_NOTES}\n\n{roofline_table(rows)}"
         print(text)
-        if not options.only:
-            write_csv(RESULTS / "speed.csv", description, rows)
-            write_text(RESULTS / "speed.md", f"# Speed\n\n{header}\n{text}")
+        if options.keep:
+            write_csv(RESULTS / f"{options.keep}.csv", description, rows)
+            write_text(RESULTS / f"{options.keep}.md", f"# Speed\n\n{header}\n{text}")
     if options.scaling:
         rows = list(scaling_rows(options.repeats, options.threads))
         print(scaling_table(rows))
-        if not options.only:
-            write_csv(RESULTS / "scaling.csv", description, rows)
-            write_text(RESULTS / "scaling.md", f"# Scaling\n\n{header}\n{scaling_table(rows)}")
+        write_csv(RESULTS / "scaling.csv", description, rows)
+        write_text(RESULTS / "scaling.md", f"# Scaling\n\n{header}\n{scaling_table(rows)}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--only", default="", help="regular expression: cases with it in their names, printed, not kept"
-    )
+    parser.add_argument("--only", default="", help="regular expression: cases with it in their names")
+    parser.add_argument("--keep", default="", help="name under which the table is kept in benchmarks/results")
     parser.add_argument("--long", action="store_true", help="also 128,458 patches, minutes each")
     parser.add_argument("--scaling", action="store_true", help="also time and memory over sizes")
     parser.add_argument("--repeats", type=int, default=5, help="timings of each side")

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from case import Agreement, Bar, Case, Peer, Work
 from frugalseg.kernels.sensitivity import input_gradient_norm
 from frugalseg.models import build
+from frugalseg.widths import scan as width_scan
 from roofline import count_network
 
 CAPS = tuple(2**power for power in range(9, -1, -1))
 IMAGES, SIZE = 16, 256
+SEEDS = range(5)
 
 #: Networks of all caps, and images (B, 1, H, W).
 Scan = tuple[list[nn.Module], Tensor]
@@ -34,6 +36,44 @@ def cases(long: bool) -> Iterator[Case]:
         ),
         count_scan,
     )
+    if long:
+        yield Case(
+            f"width scan, caps 512 to 1, {len(SEEDS)} seeds",
+            f"{IMAGES} images {SIZE} x {SIZE}",
+            partial(draw_images, IMAGES, SIZE),
+            partial(draw_images, 2, 64),
+            lambda images: torch.tensor(width_scan.values(width_scan.scan(images, SEEDS, CAPS))),
+            (Peer("loop over images, backward()", scan_by_backward, same_scan, Bar(), 1),),
+            count_seeds,
+        )
+
+
+def draw_images(count: int, size: int) -> Tensor:
+    """Noise for images."""
+    return torch.randn(count, 1, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def scan_by_backward(images: Tensor) -> Tensor:
+    """Norms (seeds, caps, B), one backward pass an image."""
+    size = images.shape[-1]
+    norms = []
+    for seed in SEEDS:
+        models = [
+            build(f"unet-cap{cap}", 1, 2, (size, size), generator=torch.Generator().manual_seed(seed)) for cap in CAPS
+        ]
+        norms.append(by_backward(([model.train() for model in models], images)))
+    return torch.stack(norms)
+
+
+def same_scan(_: Tensor, ours: Tensor, theirs: Tensor) -> Agreement:
+    """Largest relative difference of a norm."""
+    return same_norms(([], _), ours, theirs)
+
+
+def count_seeds(images: Tensor) -> Work:
+    """The work of one seed, once a seed."""
+    one = count_scan(([], images))
+    return Work(len(SEEDS) * one.operations, len(SEEDS) * one.bytes)
 
 
 def scan(count: int, size: int) -> Scan:

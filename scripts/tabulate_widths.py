@@ -8,7 +8,7 @@ from frugalseg.experiments import width_models
 from frugalseg.logs import record
 from frugalseg.reporting.page import to_page
 from frugalseg.reporting.widths import analyse, read_published
-from frugalseg.reporting.widths_text import to_markdown
+from frugalseg.reporting.widths_text import to_latex, to_markdown
 
 record(snakemake.log[0])
 block = snakemake.params.block
@@ -21,3 +21,6 @@ published = read_published(snakemake.input.published, block["published"]["datase
 text = to_markdown(block, found.sentences, found.choices, found.networks, published)
 Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
 Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+label = f"tab:{snakemake.wildcards.scan}"
+text = to_latex(block, found.choices, found.networks, published, label)
+Path(snakemake.output.tex).write_text(text, encoding="utf-8")

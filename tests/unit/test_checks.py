@@ -147,6 +147,20 @@ def test_one_name_in_train_and_test_is_told(root):
     assert f"(the other is {root}/mine/train/a_IM.tif); rename one" in line
 
 
+def test_one_number_in_train_and_test_is_no_fault_but_twice_in_a_split_is(root):
+    for seed, split in enumerate(("train", "test")):
+        write(root, split, "000", image_of(7 + seed), label_of())
+    report = run(root)
+    assert [split["images"] for split in report["splits"].values()] == [3, 2]
+    dataset = {
+        **PAIRS,
+        "splits": {**PAIRS["splits"], "train": {"image": "train/{name}_IM.*", "label": "train/{name}_GT.tif"}},
+    }
+    tifffile.imwrite(root / "mine/train/000_IM.tiff", image_of(9))
+    with pytest.raises(DataError, match=r"000_IM.tiff: the name '000' is that of an image twice in train"):
+        run(root, dataset)
+
+
 def test_one_name_twice_in_a_split_is_told(root):
     dataset = {
         **PAIRS,

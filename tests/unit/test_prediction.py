@@ -110,9 +110,9 @@ def test_tiles_equal_the_whole(model, tile):
 
 def test_tiles_are_bounded_and_batched_across_images():
     model = Shapes()
-    predict_all(model, random_images([(300, 300), (129, 300), (300, 129)]), tile=128, batch_size=5)
-    # The first image is cut into 3 x 3 tiles, the others into 2 x 3 and 3 x 2.
-    assert model.seen == [(5, 2, 128, 128)] * 4 + [(1, 2, 128, 128)]
+    predict_all(model, random_images([(300, 300), (300, 290), (129, 300)]), tile=128, batch_size=5)
+    # The first two images are cut into 3 x 3 tiles, the last into 2 x 3.
+    assert model.seen == [(5, 2, 116, 116)] * 3 + [(3, 2, 116, 116), (5, 2, 84, 116), (1, 2, 84, 116)]
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32, 64])
@@ -139,6 +139,16 @@ def test_blending_weights_sum_to_one(length):
         assert span.weights.min() >= 0
         total[span.pixels] += span.weights
     np.testing.assert_allclose(total, 1, rtol=1e-6)
+
+
+def test_windows_are_no_longer_than_it_takes():
+    assert [len(span.weights) for span in split(224, 224, 8)] == [224]
+    assert [len(span.weights) for span in split(232, 224, 8)] == [136, 136]
+    for length in range(232, 2000, 8):
+        lengths = [len(span.weights) for span in split(length, 224, 8)]
+        assert len(set(lengths)) == 1
+        # An eighth of a tile is 28 pixels, 32 in steps of the stride.
+        assert 0 <= sum(lengths) - length - 32 * (len(lengths) - 1) < 8 * len(lengths)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])

@@ -2,6 +2,8 @@
 
 import copy
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -28,6 +30,8 @@ FORMATS = {
     "rgb.png": (RGB, {}, RGB.transpose(2, 0, 1)),
     "rgba.png": (np.concatenate([RGB, ALPHA], 2), {}, RGB.transpose(2, 0, 1)),
     "grey_alpha.png": (np.concatenate([GREY[..., None], ALPHA], 2), {}, GREY[None]),
+    "grey.bmp": (GREY, {}, GREY[None]),
+    "rgb.bmp": (RGB, {}, RGB.transpose(2, 0, 1)),
     "grey.tif": (GREY, {}, GREY[None]),
     "grey16.tiff": (TWO[0], {}, TWO[:1]),
     "float.tif": (GREY.astype(np.float32) / 7, {}, GREY[None].astype(np.float32) / 7),
@@ -45,13 +49,31 @@ FORMATS = {
 def test_every_format_is_read_channel_first(tmp_path, name):
     array, options, expected = FORMATS[name]
     path = tmp_path / name
-    if path.suffix == ".png":
+    if path.suffix in {".png", ".bmp"}:
         Image.fromarray(array).save(path)
     else:
         tifffile.imwrite(path, array, **options)
     pixels = read_image(path)
     assert pixels.dtype == expected.dtype
     np.testing.assert_array_equal(pixels, expected)
+
+
+def png_of(array, kind):
+    """A PNG of 16 bits a channel, from its specification; `kind` says what the channels are."""
+    chunks = [b"IHDR" + struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 16, kind, 0, 0, 0)]
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in array)
+    chunks += [b"IDAT" + zlib.compress(lines), b"IEND"]
+    framed = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+@pytest.mark.parametrize(("kind", "channels", "kept"), [(0, 1, 1), (2, 3, 3), (4, 2, 1), (6, 4, 3)])
+def test_a_png_of_16_bits_keeps_all_of_them_in_colour_too(tmp_path, kind, channels, kept):
+    array = RNG.integers(0, 4096, (12, 17, channels), dtype=np.uint16)
+    (tmp_path / "deep.png").write_bytes(png_of(array, kind))
+    pixels = read_image(tmp_path / "deep.png")
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, array[..., :kept].transpose(2, 0, 1))
 
 
 def test_a_palette_png_is_colour_as_an_image_and_indices_as_labels(tmp_path):
@@ -145,7 +167,7 @@ def test_bbbc038_first_mask_wins_and_overlaps_are_counted(tmp_path):
     for number, mask in ((3, masks[2]), (2, masks[0]), (1, masks[1])):  # the first in name order is painted last
         expected[mask > 0] = number
     np.testing.assert_array_equal(sample.labels, expected)
-    assert sample.notes == {"overlapping": 2, "without_pixels": 1}
+    assert sample.notes == {"overlapping": 2, "overlapping_pixels": 5, "without_pixels": 1}
     assert sample.pixels.shape == (3, 12, 17)
 
 
@@ -179,7 +201,13 @@ def test_monuseg_outlines_are_filled_by_the_pixel_centre_rule(tmp_path):
     expected[3:8, 2:6] = 1
     expected[0, 15:] = 3
     np.testing.assert_array_equal(sample.labels, expected)
-    assert sample.notes == {"overlapping": 2, "covered": 1, "crossing_border": 2, "without_pixels": 3}
+    assert sample.notes == {
+        "overlapping": 2,
+        "overlapping_pixels": 10,
+        "covered": 1,
+        "crossing_border": 2,
+        "without_pixels": 3,
+    }
 
 
 def test_monuseg_file_that_is_no_xml_is_named(tmp_path):
@@ -257,6 +285,10 @@ SYNTHETIC = {"title": "Drawn", "source": "synthetic", "domain": "cyto", "size": 
         ("fluo", ["splits", "train", "labels"], "{name}"),
         ("fluo", ["splits", "train", "image"], "train/*.tif"),
         ("fluo", ["splits", "train"], {"folder": "train"}),
+        ("monuseg", ["splits", "train", "solution"], "a.csv"),
+        ("bbbc038", ["splits", "test", "masks"], "a.csv"),
+        ("coco", ["splits", "train"], {"folder": "train2017"}),
+        ("livecell", ["splits", "validation"], {"annotations": "a.json", "images": "images"}),
         ("monuseg", ["splits", "train"], {"image": "{name}.tif", "label": "{name}.xml"}),
         (None, ["root"], "here"),
         (None, ["size"], 10),

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import subprocess
 import sys
 
@@ -290,24 +289,6 @@ def test_provenance_is_json(tmp_path):
     )
     assert read["threads"] == torch.get_num_threads()
     assert {"chain", "recipe", "config", "seed", "revision", "device", "seconds"} <= set(read)
-
-
-def test_revision_of_a_repository(tmp_path):
-    def git(*arguments):
-        identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        subprocess.run(
-            ["git", *arguments], cwd=tmp_path, check=True, capture_output=True, env={**os.environ, **identity}
-        )
-
-    git("init")
-    assert provenance._revision(tmp_path) is None
-    (tmp_path / "file").write_text("one")
-    git("add", "file")
-    git("commit", "-m", "one")
-    clean = provenance._revision(tmp_path)
-    assert len(clean) == 40
-    (tmp_path / "file").write_text("two")
-    assert provenance._revision(tmp_path) == clean + "+changes"
 
 
 def test_the_loop_imports_nothing_heavy():

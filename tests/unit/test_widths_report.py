@@ -1,13 +1,17 @@
 """The report of a width scan, on made-up scores and metrics whose answers are known."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from frugalseg.reporting.widths import analyse, read_published
 from frugalseg.reporting.widths_figure import draw_widths
-from frugalseg.reporting.widths_text import to_markdown
+from frugalseg.reporting.widths_text import to_latex, to_markdown
 
+ROOT = Path(__file__).resolve().parents[2]
 CAPS = [64, 32, 16, 8, 4, 2, 1]
 #: A plateau down to 8, then a collapse. Scaled to 0..1 the differences are 0.01, 0.01, 0.01, 0.49, 0.32, 0.16, so the
 #: published rule scores 0.187, 0.235 and 0.193 for 32, 16 and 8: the difference at 8 counts on both sides.
@@ -127,16 +131,45 @@ def test_pure_noise_cannot_be_told_from_the_null(networks):
     assert any("cannot be told" in sentence for sentence in found.sentences)
 
 
-def test_page_and_figure_show_the_trained_networks(scores, networks, metrics, tmp_path):
-    found = analyse(scores, networks, BLOCK, metrics)
+@pytest.fixture
+def published(tmp_path):
     table = tmp_path / "published.csv"
     table.write_text(
         "dataset,model,chosen_cap,params_k,dice,dice_std,hd95,hd95_std\nX,XTinyU-Net,8,20.39,90.6,7.6,14.7,\n"
     )
-    text = to_markdown(BLOCK, found.sentences, found.choices, found.networks, read_published(table, "X"))
+    return table
+
+
+def test_latex_table_shows_who_chose_a_width_and_published_values_in_our_units(scores, networks, metrics, published):
+    found = analyse(scores, networks, BLOCK, metrics)
+    text = to_latex(BLOCK, found.choices, found.networks, read_published(published, "X"), "tab:width")
+    lines = text.splitlines()
+    chosen = next(line for line in lines if line.startswith("cap16 &"))
+    assert "sensitivity" in chosen.split(" & ")[1]
+    theirs = next(line for line in lines if line.startswith("XTinyU-Net (cap 8)"))
+    assert theirs.split(" & ")[2:6] == ["20,390", "--", r"0.906 $\pm$ 0.076", r"14.7 $\pm$ --"]
+    columns = {line.count(" & ") for line in lines if line.endswith(r"\\") and "multicolumn" not in line}
+    assert columns == {7}
+    untrained = networks[["network", "cap", "parameters", "flops"]]
+    lines = to_latex(BLOCK, found.choices, untrained, read_published(published, "X")).splitlines()
+    assert {line.count(" & ") for line in lines if line.endswith(r"\\") and "multicolumn" not in line} == {3}
+
+
+def test_published_widths_can_be_read_for_every_dataset_that_a_study_names():
+    study = yaml.safe_load((ROOT / "config/studies/kimbowa2026.yaml").read_text(encoding="utf-8"))
+    named = [block["published"] for block in study["widths"].values() if block]
+    tables = [read_published(ROOT / block["file"], block["dataset"]) for block in named]
+    assert [set(table["model"]) for table in tables] == [
+        {"XTinyU-Net", "nnU-Net", "UNeXt", "CMUNeXt-S", "TinyUNet"}
+    ] * 3
+
+
+def test_page_and_figure_show_the_trained_networks(scores, networks, metrics, published):
+    found = analyse(scores, networks, BLOCK, metrics)
+    text = to_markdown(BLOCK, found.sentences, found.choices, found.networks, read_published(published, "X"))
     for part in ("| cap8 |", "| tinyunet | 480,000 |", "XTinyU-Net (cap 8)", "| sensitivity | published | 16 |"):
         assert part in text
     with pytest.raises(ValueError, match="no dataset 'Y'; it has X"):
-        read_published(table, "Y")
+        read_published(published, "Y")
     figure = draw_widths(scores, networks, found.choices, found.accuracy, 8)
     assert [len(axes.lines) > 0 for axes in figure.axes] == [True] * 4

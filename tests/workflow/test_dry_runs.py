@@ -35,6 +35,15 @@ def test_the_published_study_resolves_in_seconds_and_trains_each_model_once(work
     assert "results/published/models/cellpose/multi_to_cyto_to_histo/seed0/model.pt" in trained
 
 
+def test_a_study_of_widths_alone_resolves_without_its_images(workflow):
+    planned = jobs(workflow.run("--dry-run", "--configfile", "config/studies/kimbowa2026.yaml"))
+    # Three datasets, ten caps and three peers, three seeds each.
+    assert planned["train"] == planned["evaluate_width"] == 3 * 13 * 3
+    assert planned["scan"] == planned["tabulate_widths"] == planned["draw_widths"] == 3
+    assert "evaluate" not in planned
+    assert "tabulate" not in planned
+
+
 def test_an_experiment_is_a_target_of_its_own(workflow):
     planned = jobs(workflow.run("forgetting", "--dry-run"))
     assert planned["train"] == 7

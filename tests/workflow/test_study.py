@@ -1,7 +1,9 @@
 """A whole study, small enough for a test."""
 
+import hashlib
 import json
 import shutil
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -58,6 +60,22 @@ def test_a_model_says_what_it_was_made_of(tiny):
     assert model["sources"][1]["patches"] == 2 * per_image.iloc[0]
     assert all(source["patches"] == source["left_out"] + source["used"] for source in model["sources"])
     assert model["versions"]["torch"].startswith("2.13.0")
+
+
+def test_the_study_describes_itself(tiny):
+    results = tiny.folder / "results/tiny"
+    crate = json.loads((results / "ro-crate-metadata.json").read_text())
+    files = [entity for entity in crate["@graph"] if entity["@type"] == "File" and "sha256" in entity]
+    for entity in files:
+        path = results / unquote(entity["@id"])
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entity["sha256"]
+    assert "models/small/cyto_to_histo+cyto@few2x50/seed0/model.pt" in {entity["@id"] for entity in files}
+    record = json.loads((results / "tables/replay.json").read_text())
+    assert [model["chain"] for model in record["models"]][:2] == ["cyto", "cyto_to_histo"]
+    assert "**Data.** The study uses two datasets" in (results / "tables/methods.md").read_text()
+    costs = pd.read_csv(results / "tables/costs.csv").set_index("part")
+    assert (costs["measured_s"] > 0).loc[["redundancy", "replay", "width_cyto", "features"]].all()
+    assert costs["complete"].all()
 
 
 def test_the_first_stage_is_the_parent_of_the_second(tiny):

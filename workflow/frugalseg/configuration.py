@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
+from frugalseg.data.downloads.description import below_data_root, needed
 from frugalseg.experiments import expand, width_recipes
 
 KeyPath = tuple[str | int, ...]
@@ -41,8 +42,8 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     Returns
     -------
     dict
-        The config with its defaults; ``datasets`` maps each name to the whole block of its file, and ``recipes`` has
-        those too that the width scans train.
+        The config with its defaults; ``datasets`` maps each name to the whole block of its file, ``recipes`` has those
+        too that the width scans train, and ``downloads`` has what the study needs to fetch (`needed` makes it).
 
     Raises
     ------
@@ -56,11 +57,14 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
         raise ConfigError(_report(problems))
     _fill_defaults(config, schema, schema)
     datasets, problems = _load_datasets(config["datasets"], root, files)
+    weights, faults = _load_weights(config, root)
+    problems += faults
     problems += [f"{_file_of(path, files)}{message}" for path, message in _cross_problems(config)]
     if problems:
         raise ConfigError(_report(problems))
     recipes = config["recipes"] | _recipes_of_widths(config)
-    return {**config, "datasets": datasets, "recipes": recipes}
+    downloads = needed(config, datasets, weights)
+    return {**config, "datasets": datasets, "recipes": recipes, "downloads": downloads}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -205,9 +209,33 @@ def _load_datasets(names: Mapping[str, str], root: Path, files: Sequence[Path]) 
         block = _without_nulls(_load(folder / f"{stem}.yaml"))
         faults = list(_schema_problems(block, schema))
         problems += [f"config/datasets/{stem}.yaml: {message}" for _, message in faults]
-        if not faults:
+        if not faults and block["source"] == "weights":
+            where = _file_of(("datasets", name), files)
+            problems.append(
+                f"{where}config/datasets/{stem}.yaml has weights and no images; it cannot be the dataset {name!r}"
+            )
+        elif not faults:
             _fill_defaults(block, schema, schema)
             blocks[name] = block
+    return blocks, problems
+
+
+def _load_weights(config: dict[str, Any], root: Path) -> tuple[dict[str, Any], list[str]]:
+    """The files of config/datasets whose downloads make the checkpoint of the features; its folder is completed."""
+    if "checkpoint" not in config["features"]:
+        return {}, []
+    folder = config["features"]["checkpoint"] = below_data_root(config["features"]["checkpoint"], config)
+    schema = _load(root / "workflow/schemas/dataset.schema.yaml")
+    blocks, problems = {}, []
+    for path in sorted((root / "config/datasets").glob("*.yaml")):
+        # Most files are no weights; a look at the line saves parsing them, and their faults are not of this study.
+        if "source: weights" not in path.read_text(encoding="utf-8"):
+            continue
+        block = _load(path)
+        faults = list(_schema_problems(block, schema))
+        problems += [f"config/datasets/{path.name}: {message}" for _, message in faults]
+        if not faults and Path(below_data_root(block["root"], config)) == Path(folder):
+            blocks[path.stem] = block
     return blocks, problems
 
 

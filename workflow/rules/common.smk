@@ -1,5 +1,8 @@
 # The files that the rules' wildcards stand for.
+from functools import cache
+
 from frugalseg import chains, experiments
+from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
 from frugalseg.fingerprint import fingerprint
 
@@ -10,6 +13,37 @@ FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_
 FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
+
+
+def one_of(names):
+    # An empty pattern would match anything; a study may lack experiments, widths or recipes of one kind.
+    return "|".join(names) or "(?!)"
+
+
+def receipts_of(description):
+    return [f"<results>/downloads/{description}/{file}.json" for file in config["downloads"][description]["files"]]
+
+
+def receipts_of_dataset(wildcards):
+    return [
+        receipt
+        for description, block in config["downloads"].items()
+        if wildcards.dataset in block["datasets"]
+        for receipt in receipts_of(description)
+    ]
+
+
+def receipts_of_weights(wildcards):
+    weights = [description for description, block in config["downloads"].items() if not block["datasets"]]
+    return [receipt for description in weights for receipt in receipts_of(description)]
+
+
+# Snakemake asks for a parameter twice, and by the second time it has taken the old receipt away.
+@cache
+def revision_of_receipt(description, file):
+    block = config["downloads"][description]
+    download = Download.of(description, file, block["files"][file], Path(block["root"]))
+    return revision(download, Path(f"results/{config['study']}/downloads/{description}/{file}.json"))
 
 
 def images_to_cut(wildcards):

@@ -31,6 +31,7 @@ rule embed:
     input:
         # A checkpoint from elsewhere is no file of the workflow: a dry run need not find it.
         autoencoder=[] if "checkpoint" in config["features"] else rules.pretrain_autoencoder.output,
+        weights=receipts_of_weights,
         patches=collect("<results>/patches/{{dataset}}/train/{file}", file=PATCHES),
     output:
         features="<results>/features/{dataset}.npy",
@@ -64,7 +65,7 @@ rule select:
     benchmark:
         "<results>/benchmarks/select/{dataset}-{selector}.jsonl"
     wildcard_constraints:
-        selector="|".join(FEATURE_SELECTORS) or "none",
+        selector=one_of(FEATURE_SELECTORS),
     conda:
         "../../envs/environment.yaml"
     params:
@@ -89,4 +90,4 @@ use rule select as draw with:
     benchmark:
         "<results>/benchmarks/draw/{dataset}-{selector}-seed{seed}.jsonl"
     wildcard_constraints:
-        selector="|".join(SEEDED_SELECTORS) or "none",
+        selector=one_of(SEEDED_SELECTORS),

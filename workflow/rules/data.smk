@@ -2,6 +2,8 @@
 
 
 rule prepare:
+    input:
+        receipts_of_dataset,
     output:
         train=multiext(
             "<results>/images/{dataset}/train/",
@@ -23,8 +25,19 @@ rule prepare:
     params:
         dataset=lookup("datasets/{dataset}", within=config),
         data_root=lookup("data_root", within=config),
+        # Looked at anew once the input is there: images that were fetched in the same run are no change in the next.
         files=lambda wildcards: listing(config["datasets"][wildcards.dataset], config["data_root"]),
-        code=fingerprint("frugalseg.data"),
+        # Not the whole of frugalseg.data: how the files came here does not change what is read from them.
+        code=fingerprint(
+            "frugalseg.data.prepare",
+            "frugalseg.data.sources",
+            "frugalseg.data.readers",
+            "frugalseg.data.checks",
+            "frugalseg.data.normalize",
+            "frugalseg.data.patches",
+            "frugalseg.data.stores",
+            "frugalseg.data.synthetic",
+        ),
     script:
         "../../scripts/prepare.py"
 

@@ -16,7 +16,7 @@ rule evaluate:
     benchmark:
         "<results>/benchmarks/evaluate/{recipe}/{chain}/seed{seed}.jsonl"
     wildcard_constraints:
-        recipe="|".join(FLOW_RECIPES),
+        recipe=one_of(FLOW_RECIPES),
     conda:
         "../../envs/environment.yaml"
     params:

@@ -1,5 +1,9 @@
 # Reporting: tables, figures and verdicts from the metrics; all of them together make the report.
 
+MODELS = [f"<results>/models/{recipe}/{chain}/seed{seed}" for recipe, chain, seed in experiments.study_models(config)]
+TABLES = [*config["experiments"], *config["widths"], "patches", *(["phenomena"] if config["phenomena"] else [])]
+FIGURES = figures_of(config)
+
 
 rule tabulate:
     input:
@@ -26,6 +30,7 @@ rule tabulate:
             "frugalseg.experiments",
             "frugalseg.reporting.tables",
             "frugalseg.reporting.pivots",
+            "frugalseg.reporting.latex",
         ),
     script:
         "../../scripts/tabulate.py"
@@ -157,10 +162,7 @@ rule judge_phenomena:
 rule count_patches:
     input:
         patches=collect("<results>/patches/{dataset}/train/patches.csv", dataset=config["datasets"]),
-        descriptions=[
-            f"<results>/models/{recipe}/{chain}/seed{seed}/model.json"
-            for recipe, chain, seed in experiments.study_models(config)
-        ],
+        descriptions=collect("{model}/model.json", model=MODELS),
     output:
         csv="<results>/tables/patches.csv",
         markdown="<results>/tables/patches.md",
@@ -185,10 +187,7 @@ rule count_patches:
 
 rule describe_versions:
     input:
-        weights=[
-            f"<results>/models/{recipe}/{chain}/seed{seed}/model.pt"
-            for recipe, chain, seed in experiments.study_models(config)
-        ],
+        weights=collect("{model}/model.pt", model=MODELS),
     output:
         markdown="<results>/tables/versions.md",
         page=report(
@@ -204,3 +203,94 @@ rule describe_versions:
         "../../envs/environment.yaml"
     script:
         "../../scripts/describe_versions.py"
+
+
+rule describe_methods:
+    output:
+        markdown="<results>/tables/methods.md",
+        page=report(
+            "<results>/tables/methods.html",
+            caption="../report/methods.rst",
+            category="Methods",
+            labels={"experiment": "methods"},
+        ),
+    log:
+        "<results>/logs/describe_methods.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        study=lambda wildcards: config,
+        code=fingerprint("frugalseg.reporting.methods", "frugalseg.reporting.references", "frugalseg.reporting.words"),
+    script:
+        "../../scripts/describe_methods.py"
+
+
+# Also made by `make plan`, before the study; on a cluster it is a job like those that it stands for.
+rule measure_throughput:
+    output:
+        "<results>/throughput.json",
+    log:
+        "<results>/logs/measure_throughput.txt",
+    priority: 1
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        recipes={
+            name: config["recipes"][name]
+            for recipe, _, _ in experiments.study_models(config)
+            for name in (recipe, config["recipes"][recipe].get("parent", recipe))
+        },
+        features=lookup("features", within=config),
+    script:
+        "../../scripts/measure_throughput.py"
+
+
+rule describe_costs:
+    input:
+        throughput=rules.measure_throughput.output[0],
+        # Benchmarks are no files of the workflow; once the tables are there, so are they.
+        tables=collect("<results>/tables/{table}.csv", table=TABLES),
+        descriptions=collect("{model}/model.json", model=MODELS),
+    output:
+        csv="<results>/tables/costs.csv",
+        markdown="<results>/tables/costs.md",
+        page=report(
+            "<results>/tables/costs.html",
+            caption="../report/costs.rst",
+            category="Methods",
+            labels={"experiment": "costs"},
+        ),
+    log:
+        "<results>/logs/describe_costs.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=fingerprint("frugalseg.reporting.costs", "frugalseg.plan.costs", "frugalseg.plan.models"),
+    script:
+        "../../scripts/describe_costs.py"
+
+
+rule describe_study:
+    input:
+        tables=collect("<results>/tables/{table}.{kind}", table=TABLES, kind=["csv", "md"]),
+        figures=collect("<results>/figures/{figure}.{kind}", figure=FIGURES, kind=["png", "svg"]),
+        weights=collect("{model}/model.pt", model=MODELS),
+        descriptions=collect("{model}/model.json", model=MODELS),
+    output:
+        crate="<results>/ro-crate-metadata.json",
+        records=[
+            *collect("<results>/tables/{table}.json", table=TABLES),
+            *collect("<results>/figures/{figure}.json", figure=FIGURES),
+        ],
+    log:
+        "<results>/logs/describe_study.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        datasets=lookup("datasets", within=config),
+        code=fingerprint("frugalseg.reporting.crate", "frugalseg.reporting.records"),
+    script:
+        "../../scripts/describe_study.py"

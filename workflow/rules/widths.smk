@@ -48,8 +48,8 @@ use rule evaluate as evaluate_width with:
     benchmark:
         "<results>/benchmarks/evaluate/{recipe}/{chain}/seed{seed}-{test}.jsonl"
     wildcard_constraints:
-        recipe="|".join(FOREGROUND_RECIPES) or "none",
-        test="|".join(config["datasets"]),
+        recipe=one_of(FOREGROUND_RECIPES),
+        test=one_of(config["datasets"]),
 
 
 rule tabulate_widths:
@@ -63,6 +63,7 @@ rule tabulate_widths:
         accuracy="<results>/widths/{scan}/accuracy.csv",
         csv="<results>/tables/{scan}.csv",
         markdown="<results>/tables/{scan}.md",
+        tex="<results>/tables/{scan}.tex",
         page=report(
             "<results>/tables/{scan}.html",
             caption="../report/widths.rst",
@@ -79,6 +80,7 @@ rule tabulate_widths:
         code=fingerprint(
             "frugalseg.reporting.widths",
             "frugalseg.reporting.widths_text",
+            "frugalseg.reporting.latex",
             "frugalseg.widths.choice",
             "frugalseg.evaluation.statistics",
             "frugalseg.evaluation.bootstrap",

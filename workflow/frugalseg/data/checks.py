@@ -6,7 +6,7 @@ Every file is looked at before anything is raised: `Problems` collects, and rais
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +49,12 @@ class Register:
         self._contents: dict[str, tuple[str, str]] = {}
 
     def add_name(self, split: str, name: str, file: str) -> Iterator[str]:
-        """Note the name of an image, and yield a fault if another image of any split has it."""
-        first_split, first_file = self._names.setdefault(name, (split, file))
+        """Note the name of an image, and yield a fault if another image of any split has it.
+
+        A bare number may be in both splits: publishers count each from 000, which says nothing of the images.
+        """
+        key = f"{split}/{name}" if name.isdecimal() else name
+        first_split, first_file = self._names.setdefault(key, (split, file))
         if first_file != file:
             where = f"of both {first_split} and {split}" if first_split != split else f"twice in {split}"
             yield (
@@ -121,6 +125,12 @@ def label_faults(labels: np.ndarray, shape: tuple[int, int], file: str, image: s
         yield f"{file}: the label image is empty (no cell at all); annotate the image, or take it out of the dataset"
 
 
+def examples(names: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
 def nothing_found(root: Path, pattern: str, key: str) -> str:
     """The fault of a pattern that no file fits, with what lies where the files were looked for.
 
@@ -141,7 +151,6 @@ def nothing_found(root: Path, pattern: str, key: str) -> str:
     folder = root.joinpath(*fixed)
     existing = next(path for path in (folder, *folder.parents, Path()) if path.is_dir())
     entries = sorted(f"{path.name}/" if path.is_dir() else path.name for path in existing.iterdir())
-    more = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
-    content = f"{existing} holds {', '.join(entries[:_SHOWN])}{more}" if entries else f"{existing} is empty"
+    content = f"{existing} holds {examples(entries)}" if entries else f"{existing} is empty"
     missing = "which does not exist; " if existing != folder else ""
     return f"{folder}: no file fits {pattern!r} here, {missing}{content}. Correct `{key}` or `root` of the dataset"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,11 +16,16 @@ from frugalseg.data.readers import Sample
 from frugalseg.data.sources import samples
 from frugalseg.data.stores import ImageWriter, open_images
 
+# Size and stride of the patches that Zhao & Chen 2025 count, whatever those of the study at hand are.
+_PUBLISHED_GRID = (224, 112)
+
 
 def prepare(
     dataset: Mapping[str, Any], name: str, data_root: str | Path, folder_train: str | Path, folder_test: str | Path
 ) -> dict[str, Any]:
     """Read, check and normalise both splits of a dataset, and write an image store for each.
+
+    One image is held at a time. At the worst it takes some 50 bytes a pixel, so one of 10,000 x 10,000 takes 5 GB.
 
     Parameters
     ----------
@@ -36,7 +42,9 @@ def prepare(
     -------
     dict
         Report that can be written as JSON: the dataset's name and title and, for each split, numbers of images and cells,
-        mean cell diameter (px), sizes, what readers had to resolve, and images that are identical.
+        mean cell diameter (px), sizes, what readers had to resolve, and images that are identical. Where the number of
+        training patches is published, also that number beside the one that these images give (``published_patches``);
+        a difference is said on standard error too, since other images than the published ones may be meant.
 
     Raises
     ------
@@ -58,11 +66,14 @@ def prepare(
         }
         problems.raise_any(name)
     folders = {"train": folder_train, "test": folder_test}
-    return {
+    report = {
         "dataset": name,
         "title": dataset["title"],
         "splits": {split: _describe(folder) | notes[split] for split, folder in folders.items()},
     }
+    if "patches" in dataset:
+        report["published_patches"] = _published_patches(folder_train, name, dataset["patches"])
+    return report
 
 
 def _write_split(
@@ -76,7 +87,13 @@ def _write_split(
     """Write the sound images of one split; note the faults of the others."""
     resolved: Counter[str] = Counter()
     identical: list[list[str]] = []
+    kept = left_out = 0
     for sample in tqdm(loaded, desc=f"{split} images", unit="image", mininterval=1):
+        if sample.left_out:
+            resolved.update(sample.notes)
+            left_out += 1
+            continue
+        kept += 1
         try:
             pixels = select_channels(sample.pixels, channels, sample.image)
         except DataError as error:
@@ -97,7 +114,29 @@ def _write_split(
             identical.append([twin, sample.image])
         resolved.update(sample.notes)
         writer.add(sample.name, normalize(pixels), relabel(sample.labels))
+    if left_out and not kept:
+        problems.add(f"{split}: all {left_out} images are without cells or do not count; take other images for {split}")
     return {"resolved": dict(sorted(resolved.items())), "identical": identical}
+
+
+def _published_patches(folder: str | Path, name: str, published: int) -> dict[str, int]:
+    """The published number of training patches and that of these images, cut as in the publication."""
+    # Imports torch, which most datasets do not need here.
+    from frugalseg.data.patches import windows
+
+    table = open_images(folder).table
+    here = sum(
+        len(windows(height, width, *_PUBLISHED_GRID))
+        for height, width in zip(table["height"], table["width"], strict=True)
+    )
+    if here != published:
+        size, stride = _PUBLISHED_GRID
+        print(
+            f"note: the training images of {name} give {here} patches of {size} pixels every {stride}, not the published "
+            f"{published}; they may be others than those of the publication",
+            file=sys.stderr,
+        )
+    return {"published": published, "here": here}
 
 
 def _describe(folder: str | Path) -> dict[str, Any]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from frugalseg.data.checks import DataError, Problems, partner_fault
-from frugalseg.data.readers import Sample, bbbc038, monuseg, nnunet, pairs
+from frugalseg.data.readers import Sample, bbbc038, coco, monuseg, nnunet, pairs
 
 SPLITS = ("train", "test")
-READERS = {"pairs": pairs, "bbbc038": bbbc038, "monuseg": monuseg, "nnunet": nnunet}
+READERS = {"pairs": pairs, "bbbc038": bbbc038, "monuseg": monuseg, "coco": coco, "nnunet": nnunet}
 
 
 def samples(dataset: Mapping[str, Any], split: str, data_root: str | Path, problems: Problems) -> Iterator[Sample]:
@@ -59,7 +60,7 @@ def samples(dataset: Mapping[str, Any], split: str, data_root: str | Path, probl
 def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
     """A digest of the paths, sizes and times of a dataset's files, which changes when one of them does.
 
-    No file is opened, and none need be there: a study can be planned before its images are.
+    No image is opened, and none need be there: a study can be planned before its images are.
     """
     if dataset["source"] == "synthetic":
         return "drawn"
@@ -67,15 +68,20 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
     files: set[Path] = set()
     for split in SPLITS:
         try:
-            cases = READERS[dataset["reader"]].find(root, dataset["splits"][split])
+            files.update(_files(READERS[dataset["reader"]], root, dataset["splits"][split]))
         except DataError:
             continue
-        files.update(file for case in cases for file in case.files())
     digest = hashlib.sha256()
     for file in sorted(files):
         status = file.stat()
         digest.update(f"{file.relative_to(root).as_posix()} {status.st_size} {int(status.st_mtime)}\n".encode())
     return f"{len(files)} files, sha256 {digest.hexdigest()}"
+
+
+def _files(reader: ModuleType, root: Path, options: Mapping[str, Any]) -> Iterator[Path]:
+    if hasattr(reader, "files"):
+        return reader.files(root, options)
+    return (file for case in reader.find(root, options) for file in case.files())
 
 
 def root_of(dataset: Mapping[str, Any], data_root: str | Path) -> Path:

@@ -41,8 +41,8 @@ class Canvas:
     """One image cut into windows, on which their predictions are blended.
 
     The image is resized, surrounded by at least 8 pixels of zeros, as many as bring its sides to multiples of
-    `stride`, and cut into tiles along the sides that are then longer than `tile`. Zeros are what augmentation puts
-    beyond the border of a training patch. Neighbouring tiles overlap by at least an eighth of their size; in the
+    `stride`, and cut into equal tiles along the sides that are then longer than `tile`. Zeros are what augmentation puts
+    beyond the border of a training patch. Neighbouring tiles overlap by at least an eighth of `tile`; in the
     overlap the outer quarter of a tile next to its cut edge is thrown away, since the network saw no image beyond it,
     and the rest is blended by a raised cosine. Tiles start at multiples of `stride`, so that pooling cells lie as they
     do in the whole image.
@@ -108,31 +108,33 @@ def split(length: int, tile: int, stride: int) -> list[Span]:
     length : int
         Pixels of the side, a multiple of `stride`.
     tile : int
-        Pixels of a window where the side is longer; a multiple of `stride`, at least twice as much.
+        Pixels of a window at most; a multiple of `stride`, at least twice as much.
     stride : int
         Windows start at multiples of this.
 
     Returns
     -------
     list of Span
-        Their weights sum to one at every pixel of the side.
+        As few as there can be, all of one length; their weights sum to one at every pixel of the side.
     """
     if length <= tile:
         return [Span(0, np.ones(length, np.float32))]
     overlap = math.ceil(tile / 8 / stride) * stride
     intervals = math.ceil((length - tile) / (tile - overlap))
-    starts = [index * (length - tile) // intervals // stride * stride for index in range(intervals + 1)]
+    # No more of a window than it takes: a side a little longer than a tile is two halves, not two whole tiles.
+    window = math.ceil((length + intervals * overlap) / (intervals + 1) / stride) * stride
+    starts = [index * (length - window) // intervals // stride * stride for index in range(intervals + 1)]
     margin = overlap // 4
-    ramp = np.clip((np.arange(tile) + 0.5 - margin) / (overlap - 2 * margin), 0, 1)
+    ramp = np.clip((np.arange(window) + 0.5 - margin) / (overlap - 2 * margin), 0, 1)
     taper = np.sin(np.pi / 2 * ramp) ** 2
-    weights = np.ones((len(starts), tile))
+    weights = np.ones((len(starts), window))
     weights[1:] *= taper
     weights[:-1] *= taper[::-1]
     total = np.zeros(length)
     for start, weight in zip(starts, weights, strict=True):
-        total[start : start + tile] += weight
+        total[start : start + window] += weight
     return [
-        Span(start, (weight / total[start : start + tile]).astype(np.float32))
+        Span(start, (weight / total[start : start + window]).astype(np.float32))
         for start, weight in zip(starts, weights, strict=True)
     ]
 

@@ -8,6 +8,7 @@ from itertools import groupby, pairwise
 
 import pandas as pd
 
+from frugalseg.reporting import latex
 from frugalseg.reporting.names import decimals, field_name, value_text
 from frugalseg.reporting.tables import ALL_SEEDS, combinations, of_models
 
@@ -105,9 +106,7 @@ def to_markdown(pivot: Pivot) -> str:
 
 
 def to_latex(pivot: Pivot, caption: str, label: str) -> str:
-    """Write a pivot as a LaTeX table; it needs the packages booktabs and graphicx.
-
-    A table wider than the line is shrunk to fit; a narrower one keeps its size.
+    """Write a pivot as a LaTeX table (`frugalseg.reporting.latex`).
 
     Parameters
     ----------
@@ -115,24 +114,8 @@ def to_latex(pivot: Pivot, caption: str, label: str) -> str:
     caption, label : str
         The caption as plain text, and the label to refer to the table by.
     """
-    stub = len(pivot.headings)
-    lines = [
-        r"\begin{table}[tbp]",
-        r"\centering",
-        rf"\caption{{{_escape(caption)}}}",
-        rf"\label{{{label}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{'l' * stub}{'r' * len(pivot.columns)}}}",
-        r"\toprule",
-        *_latex_header(pivot),
-        r"\midrule",
-        *_latex_body(pivot),
-        r"\bottomrule",
-        r"\end{tabular}}",
-        rf"\par\smallskip{{\footnotesize {_escape(' '.join(pivot.notes))}}}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    columns = "l" * len(pivot.headings) + "r" * len(pivot.columns)
+    return latex.table(columns, _latex_header(pivot), _latex_body(pivot), caption, label, " ".join(pivot.notes))
 
 
 def _overall(table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -230,12 +213,12 @@ def _latex_header(pivot: Pivot) -> Iterator[str]:
         cells, rules, start = [""] * stub, [], stub + 1
         for outer, group in groupby(pivot.columns, key=lambda names: names[: level + 1]):
             width = len(list(group))
-            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{_escape(outer[-1])}}}")
+            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{latex.escape(outer[-1])}}}")
             rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
             start += width
         yield " & ".join(cells) + r" \\"
         yield " ".join(rules)
-    yield " & ".join(map(_escape, [*pivot.headings, *(names[-1] for names in pivot.columns)])) + r" \\"
+    yield " & ".join(map(latex.escape, [*pivot.headings, *(names[-1] for names in pivot.columns)])) + r" \\"
 
 
 def _latex_body(pivot: Pivot) -> Iterator[str]:
@@ -243,22 +226,4 @@ def _latex_body(pivot: Pivot) -> Iterator[str]:
         # A little room before every new outermost name, where names span several rows.
         if index and len(pivot.headings) > 1 and name[0]:
             yield r"\addlinespace"
-        yield " & ".join(map(_escape, [*name, *cells])) + r" \\"
-
-
-_LATEX = str.maketrans(
-    {character: rf"\{character}" for character in "&%$#_{}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "→": r"$\rightarrow$",
-        "–": "--",
-    }
-)
-
-
-def _escape(text: str) -> str:
-    return text.translate(_LATEX)
+        yield " & ".join(map(latex.escape, [*name, *cells])) + r" \\"

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
+from pathlib import Path
 
 import torch
 
 from frugalseg.device import processor_name
-
-PACKAGES = (
-    "frugalseg",
-    "snakemake",
-    "torch",
-    "numpy",
-    "scipy",
-    "numba",
-    "scikit-image",
-    "scikit-learn",
-    "transformers",
-)
+from frugalseg.provenance import package_versions, revision
 
 
 def versions() -> dict[str, str]:
@@ -30,8 +19,8 @@ def versions() -> dict[str, str]:
         "processor": f"{processor_name()}, {os.cpu_count()} cores",
         "GPUs": ", ".join(gpus) or "none",
         "system": f"{platform.system()} {platform.machine()}",
-        "Python": platform.python_version(),
-        **{package: importlib.metadata.version(package) for package in PACKAGES},
+        "revision": revision(Path(__file__).parent) or "unknown: not a git repository",
+        **package_versions(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The page of a width scan: verdict, what every score chooses, and every trained network, as Markdown."""
+"""The page of a width scan: verdict, what every score chooses, and every trained network; Markdown, and LaTeX for papers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+
+from frugalseg.reporting import latex
 
 _MISSING = "–"
 
@@ -33,16 +35,39 @@ def to_markdown(
     """
     parts = [f"# {block['title']}", block["caption"], "\n".join(f"- {sentence}" for sentence in sentences)]
     parts += ["## What each score chooses", _choices(choices), _CHOICES_NOTE]
-    parts += ["## Networks", _networks(networks, block["crop"])]
-    if "dice" in networks:
-        margin = block["training"]["margin"]
-        parts.append(
-            "Mean over test images and runs, ± standard deviation over images, in brackets over runs. p: of a loss of Dice "
-            f"of {margin:g} or more against the largest cap (paired Wilcoxon, Holm-corrected); small p means not worse."
-        )
+    parts += ["## Networks", _table(*_networks(networks, choices, block["crop"])), _networks_note(block, networks)]
     if published is not None:
         parts += ["## Published values", _published(published)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def to_latex(
+    block: Mapping[str, Any],
+    choices: pd.DataFrame,
+    networks: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    label: str = "",
+) -> str:
+    """Write the networks of a width scan as a LaTeX table, published ones below ours (`frugalseg.reporting.latex`).
+
+    Parameters
+    ----------
+    block, choices, networks, published
+        As in :func:`to_markdown`.
+    label : str
+        The label to refer to the table by.
+    """
+    heads, rows = _networks(networks, choices, block["crop"])
+    body = [_latex_line(row) for row in rows]
+    if published is not None:
+        body += [r"\midrule", rf"\multicolumn{{{len(heads)}}}{{l}}{{Published}} \\"]
+        body += [_latex_line(_published_as_ours(row, len(heads))) for row in published.itertuples()]
+    columns = "ll" + "r" * (len(heads) - 2)
+    notes = " ".join(part for part in (_CHOSEN_NOTE, _networks_note(block, networks)) if part)
+    return latex.table(columns, [_latex_line(heads)], body, f"{block['title']}. {block['caption']}", label, notes)
+
+
+_CHOSEN_NOTE = "Chosen by: the scores from which the published rule chooses this width."
 
 
 _CHOICES_NOTE = (
@@ -76,13 +101,15 @@ def _choices(choices: pd.DataFrame) -> str:
     return _table(heads, rows)
 
 
-def _networks(networks: pd.DataFrame, crop: int) -> str:
-    heads = ["Network", "Parameters", f"FLOPs ({crop} x {crop})"]
+def _networks(networks: pd.DataFrame, choices: pd.DataFrame, crop: int) -> tuple[list[str], list[list[str]]]:
+    heads = ["Network", "Chosen by", "Parameters", f"FLOPs ({crop} x {crop})"]
     trained = "dice" in networks
     heads += ["Dice", "HD95 (px)", "Loss of Dice", "p"] if trained else []
+    published = choices[choices["rule"] == "published"]
     rows = []
     for row in networks.itertuples():
-        cells = [row.network, f"{row.parameters:,}", f"{row.flops:.3g}"]
+        by = published.loc[published["choice"] == row.cap, "score"].str.replace("_", " ")
+        cells = [row.network, ", ".join(by), f"{row.parameters:,}", f"{row.flops:.3g}"]
         if trained:
             cells += [
                 _spread(row, "dice", 3),
@@ -91,13 +118,23 @@ def _networks(networks: pd.DataFrame, crop: int) -> str:
                 _number(row.p, ".3g"),
             ]
         rows.append(cells)
-    return _table(heads, rows)
+    return heads, rows
+
+
+def _networks_note(block: Mapping[str, Any], networks: pd.DataFrame) -> str:
+    if "dice" not in networks:
+        return ""
+    return (
+        "Mean over test images and runs, ± standard deviation over images, in brackets over runs. p: of a loss of Dice of "
+        f"{block['training']['margin']:g} or more against the largest cap (paired Wilcoxon, Holm-corrected); small p means "
+        "not worse."
+    )
 
 
 def _published(published: pd.DataFrame) -> str:
     rows = [
         [
-            row.model if pd.isna(row.chosen_cap) else f"{row.model} (cap {row.chosen_cap:.0f})",
+            _published_name(row),
             _number(row.params_k, ",.4g"),
             f"{_number(row.dice, '.2f')} ± {_number(row.dice_std, '.2f')}",
             f"{_number(row.hd95, '.2f')} ± {_number(row.hd95_std, '.2f')}",
@@ -105,6 +142,24 @@ def _published(published: pd.DataFrame) -> str:
         for row in published.itertuples()
     ]
     return _table(["Network", "Parameters (k)", "Dice (%)", "HD95"], rows)
+
+
+def _published_name(row: Any) -> str:
+    return row.model if pd.isna(row.chosen_cap) else f"{row.model} (cap {row.chosen_cap:.0f})"
+
+
+def _published_as_ours(row: Any, columns: int) -> list[str]:
+    """In the units of our columns: parameters, Dice from 0 to 1; the spread is over images."""
+    parameters = _number(row.params_k * 1000, ",.0f")
+    cells = [_published_name(row), "", parameters, _MISSING]
+    if columns > len(cells):
+        cells += [f"{_number(row.dice / 100, '.3f')} ± {_number(row.dice_std / 100, '.3f')}"]
+        cells += [f"{_number(row.hd95, '.1f')} ± {_number(row.hd95_std, '.1f')}", _MISSING, _MISSING]
+    return cells
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(map(latex.escape, cells)) + r" \\"
 
 
 def _spread(row: Any, metric: str, digits: int) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from frugalseg.device import processor_name
+# A change of that module retrains nothing: the rule of training takes no fingerprint of it.
+from frugalseg.provenance import surroundings
+from frugalseg.provenance import write_json as write
 
-PACKAGES = ("frugalseg", "torch", "numpy")
+__all__ = ["describe", "write"]
 
 
 def describe(
@@ -38,48 +35,13 @@ def describe(
     Returns
     -------
     dict
-        JSON types only. ``revision`` is the git commit of the package, with ``+changes`` where files differ from
-        it, or None outside a repository.
+        JSON types only; see `frugalseg.provenance.surroundings` for the versions, the revision and the device.
     """
-    device = torch.device(device)
     return {
         "chain": chain,
         "recipe": recipe,
         "config": dict(config),
         "seed": seed,
-        "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
-        "revision": _revision(Path(__file__).parent),
-        "device": _device_name(device),
-        "threads": torch.get_num_threads(),
+        **surroundings(device),
         **measured,
     }
-
-
-def write(description: Mapping[str, Any], path: str | Path) -> None:
-    """Write a description as JSON, complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        return processor_name()
-    return str(device)
-
-
-def _revision(folder: Path) -> str | None:
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    finished = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    return finished.stdout.strip()

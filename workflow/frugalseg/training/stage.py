@@ -14,6 +14,7 @@ from torch import nn
 
 from frugalseg.chains import parse
 from frugalseg.data.stores import open_patches
+from frugalseg.energy import Meter
 from frugalseg.models import build
 from frugalseg.models.foreground import ForegroundAsLogit
 from frugalseg.selection import coresets
@@ -86,19 +87,20 @@ def train_stage(
     model = build_network(config["recipe"], torch.Generator().manual_seed(seed))
     if files.parent is not None:
         checkpoints.load(files.parent, model)
-    result = train(
-        model,
-        list(sources_of(chain, files, config["bins"])),
-        Recipe.of(config["recipe"]),
-        seed=seed_of_stage(chain, seed),
-        weights=weights,
-        log=log,
-        state_folder=state_folder,
-        min_cells=config["min_cells"],
-        validation=[open_patches(folder) for folder in files.validation],
-        device=device,
-        description=f"{chain}, seed {seed}",
-    )
+    with Meter(device) as meter:
+        result = train(
+            model,
+            list(sources_of(chain, files, config["bins"])),
+            Recipe.of(config["recipe"]),
+            seed=seed_of_stage(chain, seed),
+            weights=weights,
+            log=log,
+            state_folder=state_folder,
+            min_cells=config["min_cells"],
+            validation=[open_patches(folder) for folder in files.validation],
+            device=device,
+            description=f"{chain}, seed {seed}",
+        )
     counts = [
         {"source": count.source, "patches": count.given, "left_out": count.left_out, "used": count.used}
         for count in result.counts
@@ -110,6 +112,8 @@ def train_stage(
         "validation_loss": result.validation_loss if files.validation else None,
         "seconds": round(result.seconds, 3),
         "precision": result.precision,
+        # A run that was killed and went on does not know what it had used before.
+        "joules": meter.joules if meter.seconds >= result.seconds else None,
     }
     provenance.write(
         provenance.describe(chain=chain, recipe=recipe, config=config, seed=seed, device=device, **measured),

@@ -1,7 +1,8 @@
 """Readers: one module per layout in which publishers lay out images and labels on disk.
 
-Each reader has two functions. ``find(root, options)`` lists the cases of one split without opening a file; ``load(case)``
-opens one. This module holds what they share: the case, what is loaded from it, the decoding of image files, and the
+Each reader has two functions. ``find(root, options)`` lists the cases of one split without opening an image; ``load(case)``
+opens one. Where even that takes long, ``files(root, options)`` lists the files for those who only ask whether they
+changed. This module holds what readers share: the case, what is loaded from it, the decoding of image files, and the
 painting of a label image cell by cell.
 """
 
@@ -58,6 +59,8 @@ class Sample:
         The label image as stored, which may have a wrong shape or dtype still.
     notes : Counter
         What the reader had to resolve, as numbers of cells; see `Painter`.
+    left_out : bool
+        Whether the publishers say that this image has no cells or does not count; only its notes are used then.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Sample:
     pixels: np.ndarray
     labels: np.ndarray
     notes: Counter[str] = field(default_factory=Counter)
+    left_out: bool = False
 
 
 class Painter:
@@ -77,7 +81,8 @@ class Painter:
         (H, W) int32, numbered 1..n in the order of the cells that got a pixel.
     notes : Counter
         Numbers of cells: ``overlapping`` an earlier one, of those ``covered`` (no pixel left, dropped), and
-        ``without_pixels`` (nothing to paint, dropped).
+        ``without_pixels`` (nothing to paint, dropped). ``overlapping_pixels``: pixels that later cells had to leave to
+        earlier ones.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -94,6 +99,7 @@ class Painter:
             return
         if not free.all():
             self.notes["overlapping"] += 1
+            self.notes["overlapping_pixels"] += int((~free).sum())
         if not free.any():
             self.notes["covered"] += 1
             return
@@ -102,7 +108,7 @@ class Painter:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Pixels of a TIFF or PNG file, channel first; an alpha channel is dropped.
+    """Pixels of a TIFF file or of one that Pillow knows (PNG, BMP, JPEG), channel first; an alpha channel is dropped.
 
     Parameters
     ----------
@@ -175,6 +181,8 @@ def _decode_tiff(path: Path) -> tuple[np.ndarray, int | None]:
 
 def _decode_with_pillow(path: Path) -> tuple[np.ndarray, int]:
     try:
+        if _is_deep_colour_png(path):
+            return _decode_deep_png(path), 2
         with Image.open(path) as image:
             if image.mode in {"P", "PA", "CMYK", "YCbCr"}:
                 image = image.convert("RGB")
@@ -182,6 +190,23 @@ def _decode_with_pillow(path: Path) -> tuple[np.ndarray, int]:
     except Exception as error:
         raise unreadable(path, error) from error
     return (array[..., :-1] if mode in {"LA", "RGBA"} else array), 2
+
+
+def _is_deep_colour_png(path: Path) -> bool:
+    """Whether a file is a PNG of 16 bits a channel and of more than one channel, which Pillow cuts to 8 bits."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    # The signature, then the header's length and name, width, height, bit depth and kind of colour.
+    return header.startswith(b"\x89PNG") and header[24:25] == b"\x10" and header[25] != 0
+
+
+def _decode_deep_png(path: Path) -> np.ndarray:
+    """Colour or grey, (H, W, 3) or (H, W, 1) uint16, of a PNG of 16 bits a channel; without its alpha channel."""
+    # Every start of Snakemake imports this module.
+    from imagecodecs import png_decode
+
+    array = png_decode(path.read_bytes())
+    return array[..., : 3 if array.shape[-1] > 2 else 1]
 
 
 def unreadable(path: Path, error: Exception) -> DataError:

@@ -1,51 +1,162 @@
-"""Reader of BBBC038 (2018 Data Science Bowl): a folder per image, one PNG mask per nucleus.
+"""Reader of BBBC038 (2018 Data Science Bowl): a folder per image, one PNG mask per nucleus or a table of run lengths.
 
-``FOLDER/ID/images/ID.png`` and ``FOLDER/ID/masks/*.png``.
+``FOLDER/ID/images/ID.png`` and ``FOLDER/ID/masks/*.png``. The masks of test images were published later, as one table
+(``stage1_solution.csv``) of a row per nucleus: ImageId, EncodedPixels, Height, Width and Usage.
 """
 
 from __future__ import annotations
 
+import csv
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from frugalseg.data.checks import DataError, nothing_found
 from frugalseg.data.readers import Case, Painter, Sample, read_image
+from frugalseg.data.readers._regions import Pixels, run_length_pixels
+
+_COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "Usage")
+
+
+class Nucleus(NamedTuple):
+    """A row of the table of run lengths, as text, and the line where it ends, for messages."""
+
+    line: int
+    pixels: str
+    height: str
+    width: str
+    usage: str
+
+
+@dataclass(frozen=True)
+class EncodedCase(Case):
+    """An image whose nuclei are run lengths.
+
+    Attributes
+    ----------
+    name, image, label
+        See `Case`; the label is the table.
+    nuclei : tuple of Nucleus
+        The rows of the image.
+    """
+
+    nuclei: tuple[Nucleus, ...]
 
 
 def find(root: Path, options: Mapping[str, str]) -> list[Case]:
     """Cases of one split, one per subfolder of ``root / options["folder"]`` that has images or masks.
 
+    Parameters
+    ----------
+    root : Path
+        Folder that the paths start from.
+    options : mapping
+        ``folder``: the folder of the split. ``solution``, optional: the table of run lengths that takes the place of the
+        masks; an image that it names and that is not there makes a case too.
+
     Raises
     ------
     DataError
-        If there is none.
+        If there is none, or the table is missing or cannot be read.
     """
     folder = root / options["folder"]
     inside = [*folder.glob("*/images"), *folder.glob("*/masks")]
     names = sorted({path.parent.name for path in inside})
     if not names:
         raise DataError(nothing_found(root, f"{options['folder']}/*/images/*.png", "folder"))
-    return [Case(name, folder / name / "images" / f"{name}.png", folder / name / "masks") for name in names]
+    if "solution" not in options:
+        return [Case(name, _image(folder, name), folder / name / "masks") for name in names]
+    table = root / options["solution"]
+    if not table.is_file():
+        raise DataError(nothing_found(root, options["solution"], "solution"))
+    nuclei = _read_table(table)
+    return [
+        EncodedCase(name, _image(folder, name), table, tuple(nuclei.get(name, ())))
+        for name in sorted({*names, *nuclei})
+    ]
 
 
 def load(case: Case) -> Sample:
-    """Pixels of one image and a label image of its masks, in the order of their file names.
+    """Pixels of one image and a label image of its nuclei, in the order of the files of masks or of the table's rows.
 
-    Where masks overlap the first has the pixels; `Sample.notes` counts those cells.
+    Where nuclei overlap the first has the pixels; `Sample.notes` counts those cells. An image whose ``Usage`` is
+    "Ignored", as most of stage 2, was not annotated in earnest; it is left out (``images_ignored``).
 
     Raises
     ------
     DataError
-        If a file cannot be decoded, or a mask is of another size than the image.
+        If a file cannot be decoded, a mask or a row is of another size than the image, or run lengths are wrong.
     """
     pixels = read_image(case.image)
     painter = Painter(*pixels.shape[1:])
-    for path in sorted(case.label.glob("*.png")):
-        mask = read_image(path).any(axis=0)
-        if mask.shape != pixels.shape[1:]:
+    if not isinstance(case, EncodedCase):
+        for path in sorted(case.label.glob("*.png")):
+            painter.add(_mask(path, case.image, pixels.shape[1:]))
+        return Sample(case.name, str(case.image), str(case.label), pixels, painter.labels, painter.notes)
+    label = f"{case.label} ({case.name})"
+    if not case.nuclei:
+        raise DataError(f"{case.label}: has no row of the image {case.image}; add its nuclei, or take the image out")
+    if any(nucleus.usage == "Ignored" for nucleus in case.nuclei):
+        notes = Counter(images_ignored=1)
+        return Sample(case.name, str(case.image), label, pixels, painter.labels, notes, left_out=True)
+    for nucleus in case.nuclei:
+        try:
+            painter.add(_encoded_pixels(nucleus, *pixels.shape[1:]))
+        except ValueError as error:
             raise DataError(
-                f"{path}: the mask is {mask.shape[0]}x{mask.shape[1]} pixels, its image {case.image} "
-                f"{pixels.shape[1]}x{pixels.shape[2]}; take the mask that belongs to the image"
-            )
-        painter.add(mask)
-    return Sample(case.name, str(case.image), str(case.label), pixels, painter.labels, painter.notes)
+                f"{case.label}: line {nucleus.line}, a nucleus of {case.image}: {error}; download the table again"
+            ) from error
+    return Sample(case.name, str(case.image), label, pixels, painter.labels, painter.notes)
+
+
+def _image(folder: Path, name: str) -> Path:
+    return folder / name / "images" / f"{name}.png"
+
+
+def _mask(path: Path, image: Path, shape: tuple[int, int]) -> np.ndarray:
+    """A mask (H, W) bool."""
+    mask = read_image(path).any(axis=0)
+    if mask.shape != shape:
+        raise DataError(
+            f"{path}: the mask is {mask.shape[0]}x{mask.shape[1]} pixels, its image {image} "
+            f"{shape[0]}x{shape[1]}; take the mask that belongs to the image"
+        )
+    return mask
+
+
+def _read_table(path: Path) -> dict[str, list[Nucleus]]:
+    """Rows of a table of run lengths by their image, in their order."""
+    nuclei = defaultdict(list)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, strict=True)
+            if missing := [column for column in _COLUMNS if column not in (rows.fieldnames or ())]:
+                raise DataError(f"{path}: lacks the columns {', '.join(missing)}; take the table of BBBC038")
+            for row in rows:
+                name, *values = (row[column] or "" for column in _COLUMNS)
+                nuclei[name].append(Nucleus(rows.line_num, *values))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: cannot be read as CSV ({type(error).__name__}: {error}); download it again"
+        ) from error
+    return nuclei
+
+
+def _encoded_pixels(nucleus: Nucleus, height: int, width: int) -> Pixels:
+    """Pixels of one nucleus; its runs, "start length start length ...", count the pixels column by column from 1."""
+    if (nucleus.height, nucleus.width) != (str(height), str(width)):
+        raise ValueError(f"is of a mask of {nucleus.height}x{nucleus.width} pixels, but the image has {height}x{width}")
+    texts = nucleus.pixels.split()
+    if len(texts) % 2 or not all(text.isdecimal() for text in texts):
+        raise ValueError("the run lengths are not pairs of a start and a length")
+    starts, lengths = np.array(texts, np.int64).reshape(-1, 2).T
+    order = np.argsort(starts)
+    limits = np.stack([starts - 1, starts - 1 + lengths], axis=1)[order].ravel()
+    counts = np.diff(limits, prepend=0, append=height * width)
+    if counts.min() < 0:
+        raise ValueError("the runs overlap or leave the image")
+    return run_length_pixels(counts, height, width)

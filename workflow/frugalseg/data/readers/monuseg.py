@@ -12,6 +12,7 @@ from skimage.draw import polygon
 
 from frugalseg.data.checks import DataError, nothing_found
 from frugalseg.data.readers import Case, Painter, Sample, read_image
+from frugalseg.data.readers._regions import leaves_image
 
 
 def find(root: Path, options: Mapping[str, str]) -> list[Case]:
@@ -39,10 +40,10 @@ def find(root: Path, options: Mapping[str, str]) -> list[Case]:
 def load(case: Case) -> Sample:
     """Pixels of one image and a label image of its outlines, in the order of the file.
 
-    A pixel belongs to a nucleus if its centre lies inside the outline. Outlines are given in coordinates whose origin
-    is the corner of the first pixel, so its centre is at (0.5, 0.5). Where outlines overlap the first has the pixels.
-    `Sample.notes` counts these, the nuclei without a pixel or with fewer than three vertices, and those that leave
-    the image (``crossing_border``, painted as far as they are inside).
+    A pixel belongs to a nucleus if its centre lies inside the outline or on it. Outlines are given in coordinates whose
+    origin is the corner of the first pixel, so its centre is at (0.5, 0.5). Where outlines overlap the first has the
+    pixels. `Sample.notes` counts these, the nuclei without a pixel or with fewer than three vertices, and those that
+    leave the image (``crossing_border``, painted as far as they are inside).
 
     Raises
     ------
@@ -56,9 +57,9 @@ def load(case: Case) -> Sample:
         if len(vertices) < 3:
             painter.notes["without_pixels"] += 1
             continue
-        x, y = vertices.T
-        if min(x.min(), y.min()) < 0 or x.max() > width or y.max() > height:
+        if leaves_image(vertices, height, width):
             painter.notes["crossing_border"] += 1
+        x, y = vertices.T
         painter.add(polygon(y - 0.5, x - 0.5, shape=(height, width)))
     return Sample(case.name, str(case.image), str(case.label), pixels, painter.labels, painter.notes)
 

@@ -1,0 +1,16 @@
+"""What the study was planned to take beside what it took, from the throughput and the benchmarks of its jobs."""
+
+import json
+from pathlib import Path
+
+from frugalseg.logs import record
+from frugalseg.reporting.costs import compare, to_markdown
+from frugalseg.reporting.page import to_page
+
+record(snakemake.log[0])
+speeds = json.loads(Path(snakemake.input.throughput).read_text(encoding="utf-8"))
+table = compare(snakemake.config, speeds)
+table.to_csv(snakemake.output.csv, index=False)
+text = to_markdown(table, speeds)
+Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
+Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")

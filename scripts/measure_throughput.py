@@ -1,0 +1,17 @@
+"""How fast this machine trains and evaluates the networks of the study, from a minute of training on random patches."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from frugalseg.device import choose_device
+from frugalseg.logs import record
+from frugalseg.plan.throughput import measure
+from frugalseg.provenance import write_json
+
+record(snakemake.log[0])
+torch.set_num_threads(snakemake.threads)
+recipes = list(snakemake.params.recipes)
+speeds = measure(snakemake.config, recipes, choose_device(), lambda text: print(text, file=sys.stderr))
+write_json(speeds, Path(snakemake.output[0]))

@@ -1,0 +1,208 @@
+"""What each part of a study costs: hours and disk from the numbers of steps, patches and pixels, and the throughput."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frugalseg.plan.models import (
+    PHENOMENA,
+    SEGMENTATIONS,
+    Model,
+    featured_datasets,
+    folder_of,
+    is_trained,
+    megapixels_of_tests,
+    patch_counts,
+    requested_models,
+    steps_of,
+    tests_of,
+    with_parents,
+)
+
+PATCHES, FEATURES = "patches", "features"
+# A pixel of a patch store: label and two components of flow, and its channels, 2 bytes each.
+_BYTES_OF_TARGETS, _BYTES_OF_CHANNEL = 6, 2
+_BYTES_OF_FLOAT = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of a study costs.
+
+    Attributes
+    ----------
+    models : int
+        Models that it needs, parents of fine-tuned ones among them.
+    new : tuple of Model
+        Those of them that no earlier part has counted.
+    done : int
+        Those of the new ones that are trained already; nothing below counts them.
+    steps : int
+        Optimiser steps.
+    train, evaluate, prepare : float
+        Seconds of jobs that train, that evaluate, and that prepare data and features.
+    stored : float
+        Bytes written to disk and kept.
+    joules : float
+        Energy of the steps, where the throughput knows it; otherwise 0.
+    known : bool
+        Whether the numbers are complete; where not, something is not counted or not measured yet.
+    """
+
+    models: int = 0
+    new: tuple[Model, ...] = ()
+    done: int = 0
+    steps: int = 0
+    train: float = 0.0
+    evaluate: float = 0.0
+    prepare: float = 0.0
+    stored: float = 0.0
+    joules: float = 0.0
+    known: bool = True
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all jobs together."""
+        return self.train + self.evaluate + self.prepare
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.models + other.models,
+            self.new + other.new,
+            self.done + other.done,
+            self.steps + other.steps,
+            self.train + other.train,
+            self.evaluate + other.evaluate,
+            self.prepare + other.prepare,
+            self.stored + other.stored,
+            self.joules + other.joules,
+            self.known and other.known,
+        )
+
+
+def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bool) -> dict[str, Cost]:
+    """Cost of the patches, of the features, of every experiment and of the proof of every width scan.
+
+    Left out are jobs that take seconds: orders of coresets, scans of untrained networks, tables and figures.
+
+    Parameters
+    ----------
+    config : mapping
+        A completed config.
+    speeds : mapping
+        The throughput, see `frugalseg.plan.throughput.measure`.
+    remaining : bool
+        Leave out what is there already; otherwise the whole study counts.
+
+    Returns
+    -------
+    dict
+        Name -> cost, in the order of the config; segmentations and phenomena where they need more than the others.
+        A model is counted in the first part that needs it.
+    """
+    seen: dict[Model, None] = {}
+    evaluated: dict[Model, None] = {}
+    parts: dict[str, Cost] = {}
+    counts, megapixels = patch_counts(config), megapixels_of_tests(config)
+    for name, requested in requested_models(config).items():
+        wanted = with_parents(requested, config)
+        new = tuple(model for model in wanted if model not in seen)
+        seen |= dict.fromkeys(new)
+        done = {model for model in new if remaining and is_trained(model, config)}
+        cost = Cost(models=len(wanted), new=new, done=len(done))
+        for model in new:
+            cost += Cost() if model in done else _training(model, config, speeds, counts)
+        # The figure of segmentations needs models, but no metrics of them.
+        scored = () if name == SEGMENTATIONS else dict.fromkeys(requested)
+        for model in scored:
+            if model not in evaluated and not (remaining and _is_evaluated(model, config)):
+                cost += _evaluation(model, config, speeds, megapixels)
+        evaluated |= dict.fromkeys(scored)
+        if cost.new or cost.seconds or name not in (SEGMENTATIONS, PHENOMENA):
+            parts[name] = cost
+    return {
+        PATCHES: _patches(config, speeds, counts, remaining),
+        FEATURES: _features(featured_datasets(seen, config), config, speeds, counts, remaining),
+        **parts,
+    }
+
+
+def _training(model: Model, config: Mapping[str, Any], speeds: Mapping[str, Any], counts: Mapping[str, int]) -> Cost:
+    steps = steps_of(model, config, counts)
+    speed = speeds["recipes"].get(model[0], {})
+    if steps is None or "seconds_per_step" not in speed:
+        return Cost(steps=steps or 0, stored=speed.get("bytes", 0), known=False)
+    return Cost(
+        steps=steps,
+        train=steps * speed["seconds_per_step"] + speeds.get("seconds_per_job", 0.0),
+        stored=speed.get("bytes", 0),
+        joules=steps * sum(speed.get("joules_per_step", {}).values()),
+        known="bytes" in speed,
+    )
+
+
+def _evaluation(
+    model: Model, config: Mapping[str, Any], speeds: Mapping[str, Any], megapixels: Mapping[str, float]
+) -> Cost:
+    speed = speeds["recipes"].get(model[0], {})
+    tests = tests_of(model, config)
+    if "seconds_per_megapixel" not in speed:
+        return Cost(known=False)
+    pixels = sum(megapixels.get(test, 0.0) for test in tests)
+    return Cost(
+        evaluate=pixels * speed["seconds_per_megapixel"] + speeds.get("seconds_per_job", 0.0),
+        known=all(test in megapixels for test in tests),
+    )
+
+
+def _is_evaluated(model: Model, config: Mapping[str, Any]) -> bool:
+    folder = folder_of(model, "metrics", config)
+    return is_trained(model, config) and all((folder / f"{test}.csv").exists() for test in tests_of(model, config))
+
+
+def _patches(config: Mapping[str, Any], speeds: Mapping[str, Any], counts: Mapping[str, int], remaining: bool) -> Cost:
+    """Target flows and stores of the training patches, and of the few that are watched."""
+    cost = Cost()
+    for name, block in config["datasets"].items():
+        if remaining and Path(f"results/{config['study']}/patches/{name}/train/patches.csv").exists():
+            continue
+        known = name in counts and "seconds_per_cut" in speeds
+        patches = counts.get(name, 0) + config["patches"]["validation"]
+        channels = 1 if block["channels"] == "grey" else len(block["channels"])
+        pixel = _BYTES_OF_TARGETS + _BYTES_OF_CHANNEL * channels
+        cost += Cost(
+            prepare=patches * speeds.get("seconds_per_cut", 0.0),
+            stored=patches * config["patches"]["size"] ** 2 * pixel,
+            known=known,
+        )
+    return cost
+
+
+def _features(
+    datasets: Iterable[str],
+    config: Mapping[str, Any],
+    speeds: Mapping[str, Any],
+    counts: Mapping[str, int],
+    remaining: bool,
+) -> Cost:
+    """Features of the datasets whose patches are compared by them, and the autoencoder where it is our own."""
+    waiting = [
+        name for name in datasets if not (remaining and Path(f"results/{config['study']}/features/{name}.npy").exists())
+    ]
+    if not waiting:
+        return Cost()
+    if "features" not in speeds:
+        return Cost(known=False)
+    speed = speeds["features"]
+    patches = sum(counts.get(name, 0) for name in waiting)
+    trained = remaining and Path(f"results/{config['study']}/mae/model.safetensors").exists()
+    return Cost(
+        prepare=patches * speed["seconds_per_patch"]
+        + len(waiting) * speeds.get("seconds_per_job", 0.0)
+        + (0.0 if trained else speed["seconds_of_pretraining"]),
+        stored=patches * speed["dimension"] * _BYTES_OF_FLOAT,
+        known=all(name in counts for name in waiting),
+    )

@@ -1,0 +1,146 @@
+"""The models of a study, each counted where it is first needed, and the steps that each takes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
+from frugalseg.data.patches import windows
+from frugalseg.experiments import models, width_models
+from frugalseg.selection.coresets import coreset_size
+from frugalseg.training.recipe import Recipe
+
+Model = tuple[str, str, int]
+"""Recipe, chain and seed."""
+
+SEGMENTATIONS, PHENOMENA = "segmentations", "phenomena"
+"""What needs models beside the experiments and width scans."""
+
+
+def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
+    """The models that each experiment, each width scan, the figure of segmentations and the phenomena need.
+
+    Parameters
+    ----------
+    config : mapping
+        A completed config.
+
+    Returns
+    -------
+    dict
+        Name of the experiment, of the scan, `SEGMENTATIONS` or `PHENOMENA` -> its models, parents of fine-tuned ones
+        not listed.
+    """
+    needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}
+    needed |= {name: width_models(block) for name, block in config["widths"].items()}
+    figure = config["figures"].get("segmentations", {"chains": []})
+    shown = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
+    return needed | {SEGMENTATIONS: shown, PHENOMENA: list(dict.fromkeys(_models_of_phenomena(config)))}
+
+
+def with_parents(names: Iterable[Model], config: Mapping[str, Any]) -> list[Model]:
+    """The models and all the models they were fine-tuned from, each once, parents first."""
+    ordered: dict[Model, None] = {}
+    for recipe, chain, seed in names:
+        lineage = [(recipe, parse(chain))]
+        while (parent := lineage[-1][1].parent) is not None:
+            recipe_of_child = lineage[-1][0]
+            lineage.append((config["recipes"][recipe_of_child].get("parent", recipe_of_child), parent))
+        ordered |= dict.fromkeys((name, str(member), seed) for name, member in reversed(lineage))
+    return list(ordered)
+
+
+def folder_of(model: Model, kind: str, config: Mapping[str, Any]) -> Path:
+    """Folder of a model's files, of the kind ``models``, ``metrics`` or ``benchmarks/train`` and so on."""
+    recipe, chain, seed = model
+    return Path(f"results/{config['study']}/{kind}/{recipe}/{chain}/seed{seed}")
+
+
+def is_trained(model: Model, config: Mapping[str, Any]) -> bool:
+    """Whether a model is there and was trained by the recipe that the config has now.
+
+    Whether its code or its patches have changed since, Snakemake's dry run says.
+    """
+    folder = folder_of(model, "models", config)
+    if not ((folder / "model.pt").exists() and (folder / "model.json").exists()):
+        return False
+    used = json.loads((folder / "model.json").read_text(encoding="utf-8"))["config"]
+    now = {"recipe": config["recipes"][model[0]], "bins": config["bins"], "min_cells": config["patches"]["min_cells"]}
+    return used == now
+
+
+def tests_of(model: Model, config: Mapping[str, Any]) -> list[str]:
+    """Datasets on whose test images a model is evaluated: a foreground network on the one it was trained on."""
+    recipe, chain, _ = model
+    return [chain] if config["recipes"][recipe]["target"] == "foreground" else list(config["datasets"])
+
+
+def patch_counts(config: Mapping[str, Any]) -> dict[str, int]:
+    """Training patches of each dataset: as they were cut, as they will be drawn, or as its file says; absent if unknown."""
+    counts = {}
+    grid = {key: config["patches"][key] for key in ("size", "stride", "border")}
+    for name, block in config["datasets"].items():
+        table = Path(f"results/{config['study']}/patches/{name}/train/patches.csv")
+        if table.exists():
+            with table.open(newline="") as lines:
+                counts[name] = sum(1 for _ in csv.DictReader(lines))
+        elif block["source"] == "synthetic":
+            counts[name] = block["train"] * len(windows(block["size"], block["size"], **grid))
+        elif "patches" in block:
+            counts[name] = block["patches"]
+    return counts
+
+
+def megapixels_of_tests(config: Mapping[str, Any]) -> dict[str, float]:
+    """Size of each dataset's test images: as they were prepared or as they will be drawn; absent if unknown."""
+    sizes = {}
+    for name, block in config["datasets"].items():
+        table = Path(f"results/{config['study']}/images/{name}/test/images.csv")
+        if table.exists():
+            with table.open(newline="") as lines:
+                sizes[name] = sum(int(row["height"]) * int(row["width"]) for row in csv.DictReader(lines)) / 1e6
+        elif block["source"] == "synthetic":
+            sizes[name] = block["test"] * block["size"] ** 2 / 1e6
+    return sizes
+
+
+def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int]) -> int | None:
+    """Optimiser steps of a model's last stage, patches with few cells counted in; None where patches are not counted yet."""
+    recipe_name, chain, _ = model
+    recipe = Recipe.of(config["recipes"][recipe_name])
+    if recipe.steps is not None:
+        return recipe.steps
+    # An epoch is one pass over the patches that have no share of the batch to themselves.
+    shares = sum(source.share or 0 for source in parse(chain).sources)
+    sizes = [_patches_of(source, config["bins"], counts) for source in parse(chain).sources if source.share is None]
+    if None in sizes:
+        return None
+    return recipe.count_steps(sum(sizes) / (recipe.batch * (1 - shares / 100)))
+
+
+def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list[str]:
+    """Datasets whose patches are compared by features, for coresets or for figures."""
+    figures = [config["figures"][name] for name in ("patches", "features") if name in config["figures"]]
+    used = [(figure["dataset"], selector) for figure in figures for selector in figure["selectors"]]
+    for _, chain, _ in names:
+        used += [(source.dataset, source.subset.selector) for source in parse(chain).sources if source.subset]
+    wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in SEEDED_METHODS}
+    wanted |= {config["figures"]["features"]["dataset"]} if "features" in config["figures"] else set()
+    return [name for name in config["datasets"] if name in wanted]
+
+
+def _patches_of(source: Source, bins: int, counts: Mapping[str, int]) -> int | None:
+    if source.dataset not in counts or (source.subset and source.subset.selector in IMAGE_SELECTORS):
+        return None
+    count = counts[source.dataset]
+    return coreset_size(count, source.subset.number, bins) if source.subset else count
+
+
+def _models_of_phenomena(config: Mapping[str, Any]) -> Iterator[Model]:
+    for phenomenon in config["phenomena"].values():
+        for chain in phenomenon["chains"].values():
+            yield from ((phenomenon["recipe"], chain, seed) for seed in phenomenon["seeds"])

@@ -1,0 +1,112 @@
+"""What every table and figure of a study was made of, gathered from the descriptions of its models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from frugalseg.plan.models import Model, folder_of, requested_models, with_parents
+
+_USED_BY_ALL = ("patches", "features", "bins", "selectors")
+
+
+def record_of(
+    kind: str, name: str, config: Mapping[str, Any], hashes: Mapping[str, str], made_on: Mapping[str, Any]
+) -> dict:
+    """Provenance of a table or a figure.
+
+    Parameters
+    ----------
+    kind, name : str
+        ``tables`` or ``figures``, and the name of the file there.
+    config : mapping
+        The completed config.
+    hashes : mapping
+        Path of every model's checkpoint -> its SHA-256.
+    made_on : mapping
+        What the process that writes tables runs on, see `frugalseg.provenance.surroundings`.
+
+    Returns
+    -------
+    dict
+        JSON types: the config keys used; every model with its chain, recipe, seed and hash; and of the models together
+        the versions, revisions and devices (more than one where they differ), wall seconds, and joules by counter
+        where the devices told them.
+    """
+    models = models_of(kind, name, config)
+    described = [description_of(model, config) for model in models]
+    return {
+        "kind": kind,
+        "name": name,
+        "study": config["study"],
+        "config": _keys_used(kind, name, models, config),
+        "models": [
+            {"recipe": recipe, "chain": chain, "seed": seed, "sha256": hashes[_weights((recipe, chain, seed), config)]}
+            for recipe, chain, seed in models
+        ],
+        "trained_on": {
+            key: _distinct(description.get(key) for description in described)
+            for key in ("versions", "revision", "device", "threads", "precision")
+        },
+        "seconds": round(sum(description["seconds"] for description in described), 3),
+        "joules": _joules(described),
+        "tabulated_on": dict(made_on),
+    }
+
+
+def models_of(kind: str, name: str, config: Mapping[str, Any]) -> list[Model]:
+    """The models behind a table or a figure, parents first."""
+    requested = requested_models(config)
+    if name in requested:
+        return with_parents(requested[name], config)
+    # The other figures show patches and their features; the other tables stand for the whole study.
+    return [] if kind == "figures" else models_of_study(config)
+
+
+def models_of_study(config: Mapping[str, Any]) -> list[Model]:
+    """Every model of a study, parents of fine-tuned ones among them."""
+    return with_parents([model for names in requested_models(config).values() for model in names], config)
+
+
+def files_of_models(config: Mapping[str, Any]) -> list[str]:
+    """Checkpoint and description of every model of a study."""
+    folders = [folder_of(model, "models", config) for model in models_of_study(config)]
+    return [str(folder / file) for folder in folders for file in ("model.pt", "model.json")]
+
+
+def description_of(model: Model, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What lies beside a model, see `frugalseg.training.provenance.describe`."""
+    return json.loads((folder_of(model, "models", config) / "model.json").read_text(encoding="utf-8"))
+
+
+def _keys_used(kind: str, name: str, models: Iterable[Model], config: Mapping[str, Any]) -> dict[str, Any]:
+    sections = ("experiments", "widths", *(["figures"] if kind == "figures" else []))
+    block = next((config[section][name] for section in sections if name in config[section]), None)
+    recipes = dict.fromkeys(recipe for recipe, _, _ in models)
+    return {
+        **({"block": block} if block else {}),
+        "recipes": {recipe: config["recipes"][recipe] for recipe in recipes},
+        "datasets": config["datasets"],
+        **{key: config[key] for key in _USED_BY_ALL},
+    }
+
+
+def _weights(model: Model, config: Mapping[str, Any]) -> str:
+    return str(folder_of(model, "models", config) / "model.pt")
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Values in the order of their first appearance, each once."""
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+
+
+def _joules(described: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
+    """Joules by counter over all models; None where one of them does not know."""
+    total: dict[str, float] = {}
+    for description in described:
+        if not description.get("joules"):
+            return None
+        for counter, joules in description["joules"].items():
+            total[counter] = total.get(counter, 0.0) + joules
+    return total or None

@@ -1,0 +1,53 @@
+"""The papers that a study's methods come from, cited by author and year, listed once."""
+
+from __future__ import annotations
+
+import re
+
+PAPERS = {
+    "study": "Zhao & Chen 2025, Data efficiency and transfer robustness in biomedical image segmentation: a study of "
+    "redundancy and forgetting with Cellpose, arXiv:2511.04803",
+    "quantization": "Zhou et al. 2023, Dataset quantization, IEEE/CVF International Conference on Computer Vision",
+    "kcenter": "Sener & Savarese 2018, Active learning for convolutional neural networks: a core-set approach, "
+    "International Conference on Learning Representations",
+    "mae": "He et al. 2022, Masked autoencoders are scalable vision learners, IEEE/CVF Conference on Computer Vision and "
+    "Pattern Recognition",
+    "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, "
+    "Nature Methods 18",
+    "nnunet": "Isensee et al. 2021, nnU-Net: a self-configuring method for deep learning-based biomedical image "
+    "segmentation, Nature Methods 18",
+    "xtinyunet": "Kimbowa et al. 2026, XTinyU-Net: training-free U-Net scaling via initialization-time sensitivity, "
+    "arXiv:2605.09639",
+    "tinyunet": "Chen et al. 2024, TinyU-Net: lighter yet better U-Net with cascaded multi-receptive fields, Medical Image "
+    "Computing and Computer Assisted Intervention",
+    "unext": "Valanarasu & Patel 2022, UNeXt: MLP-based rapid medical image segmentation network, Medical Image Computing "
+    "and Computer Assisted Intervention",
+    "cmunext": "Tang et al. 2024, CMUNeXt: an efficient medical image segmentation network based on large kernel and skip "
+    "fusion, IEEE International Symposium on Biomedical Imaging",
+    "panoptic": "Kirillov et al. 2019, Panoptic segmentation, IEEE/CVF Conference on Computer Vision and Pattern Recognition",
+}
+
+
+class References:
+    """Collects what a text cites."""
+
+    def __init__(self) -> None:
+        self._cited: set[str] = set()
+
+    def cite(self, *keys: str) -> str:
+        """Authors and years of papers of `PAPERS`, in brackets."""
+        return self._cite([PAPERS[key] for key in keys])
+
+    def cite_dataset(self, citation: str) -> str:
+        """Authors and years of a dataset's citation, in brackets; several papers stand with semicolons between them."""
+        return self._cite([" ".join(paper.split()) for paper in citation.split(";")])
+
+    def listed(self) -> list[str]:
+        """What was cited, in alphabetical order."""
+        return sorted(self._cited)
+
+    def _cite(self, papers: list[str]) -> str:
+        self._cited.update(papers)
+        # "Kumar et al. 2020, A multi-organ ..." is cited as "Kumar et al. 2020".
+        years = [re.match(r".*?\b\d{4}\b", paper) for paper in papers]
+        return "(" + "; ".join(year[0] if year else paper for year, paper in zip(years, papers, strict=True)) + ")"
