@@ -29,7 +29,7 @@ def cases(long: bool) -> Iterator[Case]:
             partial(calls, IMAGES),
             partial(calls, 1),
             lambda sides: sides[0](),
-            (Peer("cellpose 3 eval", cellpose_eval, same_cells, Bar(ratio=3, agreement_from=0.95), 1),),
+            (Peer("cellpose 3 eval", cellpose_eval, same_cells, Bar(ratio=3, agreement_from=0.95), 2),),
             count_forward,
             autocast_type("auto", torch.device("cpu")) or torch.float32,
         )
