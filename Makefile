@@ -4,10 +4,15 @@ CORES ?= all
 PROFILE ?= local
 CONFIG ?= config/config.yaml
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) --cores $(CORES)
+# Jobs that share a GPU of this machine: small networks leave much of a large one idle.
+JOBS_PER_GPU ?= 1
+GPUS := $(shell nvidia-smi --list-gpus 2>/dev/null | grep --count '^GPU')
+GPU_LIMIT = --resources gpu=$$(($(GPUS) * $(JOBS_PER_GPU))) --default-resources jobs_per_gpu=$(JOBS_PER_GPU)
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) --cores $(CORES) \
+	$(if $(filter local,$(PROFILE)),$(if $(filter-out 0,$(GPUS)),$(GPU_LIMIT)))
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: help setup demo study fetch plan test lint bench clean
+.PHONY: help setup demo study fetch plan test lint docs bench clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -50,11 +55,15 @@ plan: setup ## what a study would cost: models, steps, hours, disk and jobs
 test: .venv/dev-ready ## the tests
 	$(BIN)/pytest
 
-lint: .venv/dev-ready ## ruff, snakefmt and Snakemake's own linter
+lint: .venv/dev-ready ## ruff, snakefmt, Snakemake's own linter, hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/hadolint Dockerfile
+
+docs: setup ## docs/config.md from the schemas
+	$(BIN)/python -m frugalseg.reference
 
 bench: .venv/dev-ready ## our speed beside the peers'
 	$(BIN)/python benchmarks/run.py --scaling --keep speed

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from frugalseg.data.stores import open_images
-from frugalseg.device import choose_device
+from frugalseg.device import claim_device
 from frugalseg.evaluation.samples import segment_samples
 from frugalseg.logs import record
 from frugalseg.reporting import style
@@ -19,7 +19,7 @@ models = {
     chain: load_network(snakemake.params.recipe, weights)
     for chain, weights in zip(block["chains"], snakemake.input.weights, strict=True)
 }
-samples = segment_samples(models, tests, block["images"], choose_device())
+samples = segment_samples(models, tests, block["images"], claim_device(snakemake.resources.get("jobs_per_gpu", 1)))
 style.save(
     draw_segmentations(samples.images, samples.truth, samples.predictions), snakemake.output.png, snakemake.output.svg
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_patches
-from frugalseg.device import choose_device
+from frugalseg.device import claim_device
 from frugalseg.logs import record
 from frugalseg.selection.features import embed, save_features
 
@@ -18,6 +18,6 @@ features = embed(
     mask_ratio=snakemake.params.mask_ratio,
     pooling=snakemake.params.pooling,
     batch=snakemake.params.batch,
-    device=choose_device(),
+    device=claim_device(snakemake.resources.get("jobs_per_gpu", 1)),
 )
 save_features(snakemake.output.features, features, patches.table)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_images
-from frugalseg.device import choose_device
+from frugalseg.device import claim_device
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.samples import prediction_scale
 from frugalseg.logs import record
@@ -14,7 +14,7 @@ from frugalseg.training.stage import load_network
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-device = choose_device()
+device = claim_device(snakemake.resources.get("jobs_per_gpu", 1))
 model = load_network(snakemake.params.recipe, snakemake.input.weights)
 precision = autocast_type(snakemake.params.recipe["precision"], device)
 for images, output in zip(snakemake.input.images, snakemake.output, strict=True):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from frugalseg.device import choose_device
+from frugalseg.device import claim_device
 from frugalseg.logs import record
 from frugalseg.plan.throughput import measure
 from frugalseg.provenance import write_json
@@ -13,5 +13,10 @@ from frugalseg.provenance import write_json
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 recipes = list(snakemake.params.recipes)
-speeds = measure(snakemake.config, recipes, choose_device(), lambda text: print(text, file=sys.stderr))
+speeds = measure(
+    snakemake.config,
+    recipes,
+    claim_device(snakemake.resources.get("jobs_per_gpu", 1)),
+    lambda text: print(text, file=sys.stderr),
+)
 write_json(speeds, Path(snakemake.output[0]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_patches
-from frugalseg.device import choose_device
+from frugalseg.device import claim_device
 from frugalseg.logs import record
 from frugalseg.models.mae import pretrain, save
 
@@ -13,6 +13,9 @@ record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
 folders = dict.fromkeys(Path(path).parent for path in snakemake.input)
 model = pretrain(
-    [open_patches(folder) for folder in folders], seed=0, device=choose_device(), **snakemake.params.pretraining
+    [open_patches(folder) for folder in folders],
+    seed=0,
+    device=claim_device(snakemake.resources.get("jobs_per_gpu", 1)),
+    **snakemake.params.pretraining,
 )
 save(model, Path(snakemake.output[0]).parent)

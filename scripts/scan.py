@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_images
-from frugalseg.device import choose_device
+from frugalseg.device import claim_device
 from frugalseg.logs import record
 from frugalseg.widths.dataset import scan_dataset
 
@@ -14,7 +14,7 @@ torch.set_num_threads(snakemake.threads)
 scores, networks = scan_dataset(
     open_images(Path(snakemake.input.images[0]).parent),
     archs=snakemake.params.archs,
-    device=choose_device(),
+    device=claim_device(snakemake.resources.get("jobs_per_gpu", 1)),
     **snakemake.params.block,
 )
 scores.to_csv(snakemake.output.scores, index=False)

@@ -4,27 +4,32 @@ from pathlib import Path
 
 import torch
 
-from frugalseg.device import choose_device
+from frugalseg.device import claim_devices
 from frugalseg.logs import record
+from frugalseg.training.distributed import launch
 from frugalseg.training.stage import StageFiles, train_stage
 
-record(snakemake.log[0])
-torch.set_num_threads(snakemake.threads)
-files = StageFiles(
-    patches=[Path(path).parent for path in snakemake.input.patches],
-    coresets=[Path(path) for path in snakemake.input.coresets],
-    validation=[Path(path).parent for path in snakemake.input.validation],
-    parent=Path(snakemake.input.parent) if snakemake.input.parent else None,
-)
-train_stage(
-    snakemake.wildcards.chain,
-    snakemake.wildcards.recipe,
-    int(snakemake.wildcards.seed),
-    files,
-    config={key: snakemake.params[key] for key in ("recipe", "bins", "min_cells")},
-    weights=snakemake.output.weights,
-    log=snakemake.output.curve,
-    description=snakemake.output.description,
-    state_folder=snakemake.params.state,
-    device=choose_device(),
-)
+# The processes of several GPUs import this file too.
+if __name__ == "__main__":
+    record(snakemake.log[0])
+    torch.set_num_threads(snakemake.threads)
+    files = StageFiles(
+        patches=[Path(path).parent for path in snakemake.input.patches],
+        coresets=[Path(path) for path in snakemake.input.coresets],
+        validation=[Path(path).parent for path in snakemake.input.validation],
+        parent=Path(snakemake.input.parent) if snakemake.input.parent else None,
+    )
+    launch(
+        train_stage,
+        claim_devices(snakemake.resources.get("gpu", 1), snakemake.resources.get("jobs_per_gpu", 1)),
+        snakemake.log[0],
+        snakemake.wildcards.chain,
+        snakemake.wildcards.recipe,
+        int(snakemake.wildcards.seed),
+        files,
+        config={key: snakemake.params[key] for key in ("recipe", "bins", "min_cells")},
+        weights=snakemake.output.weights,
+        log=snakemake.output.curve,
+        description=snakemake.output.description,
+        state_folder=snakemake.params.state,
+    )

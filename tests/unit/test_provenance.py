@@ -128,7 +128,7 @@ def test_a_gpu_is_found_by_its_uuid(gpu, tmp_path, monkeypatch):
     with Meter(gpu, tmp_path) as meter:
         pass
     assert library.asked == b"GPU-1234-abcd"
-    assert meter.joules == {"NVIDIA H100": 1.5}
+    assert meter.joules == {"NVIDIA H100 1234-abcd": 1.5}
 
 
 def test_a_gpu_that_does_not_count_is_absent(gpu, tmp_path, monkeypatch):

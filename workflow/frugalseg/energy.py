@@ -138,7 +138,8 @@ def gpu_counters(device: torch.device) -> list[Counter]:
     name = f"GPU-{properties.uuid}".encode()
     # NVML's functions return 0 where they succeed.
     found = not library.nvmlInit_v2() and not library.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle))
-    return [Counter(properties.name, lambda: _gpu_joules(library, handle))] if found else []
+    # Two GPUs of a machine may have one name.
+    return [Counter(f"{properties.name} {properties.uuid}", lambda: _gpu_joules(library, handle))] if found else []
 
 
 def _gpu_joules(library: ctypes.CDLL, handle: ctypes.c_void_p) -> float:

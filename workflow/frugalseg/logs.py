@@ -29,7 +29,15 @@ class Tee:
         return self.terminal.isatty()
 
 
-def record(path: str | Path) -> None:
-    """Copy all that this process writes to standard error from now on into a file, tracebacks included."""
+def record(path: str | Path, append: bool = False) -> None:
+    """Copy all that this process writes to standard error from now on into a file, tracebacks included.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    append : bool
+        Keep what it holds, which a process that started this one has written.
+    """
     # Open for as long as the process lives: the last thing written to it may be a traceback.
-    sys.stderr = Tee(sys.stderr, Path(path).open("w", encoding="utf-8"))  # noqa: SIM115
+    sys.stderr = Tee(sys.stderr, Path(path).open("a" if append else "w", encoding="utf-8", buffering=1))  # noqa: SIM115

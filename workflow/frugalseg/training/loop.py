@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from frugalseg.data.stores import Patches
 from frugalseg.training import checkpoints
+from frugalseg.training.distributed import leads, of_first
 from frugalseg.training.progress import Progress
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import LOG_COLUMNS, Run
@@ -102,21 +104,25 @@ def train(
     """
     device = torch.device(device)
     run = Run(model, sources, recipe, seed, min_cells, validation, device)
-    with hold(state_folder, run.stamp()) as state:
-        saved = state.load()
+    # Of several processes that train together the first writes the files.
+    with hold(state_folder, run.stamp()) if leads() else nullcontext() as state:
+        saved = of_first(state.load() if state else None)
         if saved is not None:
             run.load_state_dict(saved)
-        _write_log(run.rows, Path(log))
-        with Progress(description, run.steps, run.step) as progress:
+        if state:
+            _write_log(run.rows, Path(log))
+        with Progress(description, run.steps, run.step, silent=state is None) as progress:
             while run.step < run.steps:
                 progress.advance(run.advance())
                 if run.step % recipe.validate_every == 0 or run.step == run.steps:
                     run.add_row()
-                    _write_log(run.rows, Path(log))
-                if run.step % recipe.save_every == 0:
+                    if state:
+                        _write_log(run.rows, Path(log))
+                if state and run.step % recipe.save_every == 0:
                     state.save(run.state_dict())
-        checkpoints.save(model, weights)
-        state.remove()
+        if state:
+            checkpoints.save(model, weights)
+            state.remove()
     return Result(
         steps=run.step,
         loss=run.rows[-1][3],

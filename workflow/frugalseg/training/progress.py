@@ -21,14 +21,17 @@ class Progress:
         Steps of the run.
     done : int
         Steps that an earlier, killed run has made.
+    silent : bool
+        Show nothing: another process of the run does.
     """
 
-    def __init__(self, description: str, steps: int, done: int) -> None:
+    def __init__(self, description: str, steps: int, done: int, silent: bool = False) -> None:
         self._description = description
         self._steps = steps
         self._first = self._done = done
         self._start = self._shown = time.monotonic()
-        self._terminal = sys.stderr.isatty()
+        self._silent = silent
+        self._terminal = sys.stderr.isatty() and not silent
         self._bar = tqdm(
             total=steps, initial=done, desc=description, unit="step", mininterval=1, disable=not self._terminal
         )
@@ -49,7 +52,9 @@ class Progress:
             self._bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
             self._shown = now
         self._bar.update()
-        if not self._terminal and self._done * 10 // self._steps > (self._done - 1) * 10 // self._steps:
+        if self._terminal or self._silent:
+            return
+        if self._done * 10 // self._steps > (self._done - 1) * 10 // self._steps:
             rate = (self._done - self._first) / max(now - self._start, 1e-9)
             print(
                 f"{self._description}: step {self._done} of {self._steps}, loss {loss.item():.3f}, "

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from frugalseg.data.stores import Patches
 from frugalseg.fingerprint import fingerprint
 from frugalseg.kernels.augment import random_affine
 from frugalseg.training import schedules
+from frugalseg.training.distributed import SharedNetwork, processes
 from frugalseg.training.feed import Crops, Feed
 from frugalseg.training.losses import LOSSES
 from frugalseg.training.optimiser import MomentumSGD
@@ -61,7 +63,11 @@ class Run:
             recipe.schedule, recipe.lr, steps=self.steps, steps_per_epoch=self.sampler.steps_per_epoch
         )
         self.autocast_type = autocast_type(recipe.precision, device)
+        if processes() > 1 and device.type == "cpu":
+            # The bfloat16 path of processors takes the statistics of a process's own part of the batch.
+            self.autocast_type = None
         self.model = model.to(device, memory_format=torch.channels_last)
+        self.network = SharedNetwork(self.model, recipe.batch) if processes() > 1 else self.model
         _record_diameters(model, self.sampler.mean_diameter, recipe.rescale)
         self.loss = LOSSES[recipe.target]
         self.optimiser = MomentumSGD(
@@ -82,7 +88,7 @@ class Run:
         """Make one optimiser step; the loss stays on the device."""
         self.model.train()
         images, labels, flows = self.feed.take()
-        loss = self.loss(self._predict(images), labels, flows)
+        loss = self.loss(self._predict(self.network, images), labels, flows)
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step(self.lr(self.step))
@@ -161,9 +167,9 @@ class Run:
             part = part.pin_memory()
         return part.to(self.device, non_blocking=True)
 
-    def _predict(self, images: Tensor) -> Tensor:
+    def _predict(self, network: nn.Module, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.autocast_type, enabled=self.autocast_type is not None):
-            return self.model(images)
+            return network(images)
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -171,7 +177,7 @@ class Run:
             return math.nan
         self.model.eval()
         return validation_loss(
-            self._predict,
+            partial(self._predict, self.model),
             self.loss,
             self.validation,
             batch=self.recipe.batch,

@@ -19,6 +19,7 @@ from frugalseg.models import build
 from frugalseg.models.foreground import ForegroundAsLogit
 from frugalseg.selection import coresets
 from frugalseg.training import checkpoints, provenance
+from frugalseg.training.distributed import all_joules, leads, processes
 from frugalseg.training.loop import train
 from frugalseg.training.losses import OUT_CHANNELS
 from frugalseg.training.recipe import Recipe
@@ -77,7 +78,7 @@ def train_stage(
     state_folder : str or Path
         Where the running state is kept while it trains.
     device : torch.device
-        Where to train.
+        Where to train; where several processes train together, this one's (`frugalseg.training.distributed`).
 
     Raises
     ------
@@ -113,8 +114,11 @@ def train_stage(
         "seconds": round(result.seconds, 3),
         "precision": result.precision,
         # A run that was killed and went on does not know what it had used before.
-        "joules": meter.joules if meter.seconds >= result.seconds else None,
+        "joules": all_joules(meter.joules) if meter.seconds >= result.seconds else None,
+        "processes": processes(),
     }
+    if not leads():
+        return
     provenance.write(
         provenance.describe(chain=chain, recipe=recipe, config=config, seed=seed, device=device, **measured),
         description,

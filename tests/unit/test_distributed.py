@@ -1,0 +1,92 @@
+"""Two processes that train one network, beside one process that sees the whole batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_training import disc_patches
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from frugalseg import models
+from frugalseg.training.distributed import launch
+from frugalseg.training.loop import train
+from frugalseg.training.recipe import Recipe
+from frugalseg.training.run import Run
+from frugalseg.training.sampling import Source
+
+PAIR = [torch.device("cpu")] * 2
+COMMON = {"steps": 6, "batch": 4, "crop": 32, "validate_every": 2, "save_every": 4, "precision": "float32"}
+# Of the second, the loss takes Dice over all pixels of a batch: it is no mean over the parts of the processes.
+RECIPES = {
+    "cpnet": Recipe(**COMMON, schedule="warmup", rescale=True),
+    "unet-cap4": Recipe(**COMMON, target="foreground", schedule="poly", gradient_clip=1.0),
+}
+
+
+def train_on_discs(arch: str, folder: Path, device: torch.device) -> None:
+    """Train a small network on one-disc patches and watch it on others."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"widths": (4, 8)} if arch == "cpnet" else {}
+    network = models.build(arch, 2, 3 if arch == "cpnet" else 2, COMMON["crop"], generator=generator, **sizes)
+    patches = disc_patches()
+    train(
+        network,
+        [Source("discs", patches, np.arange(len(patches)))],
+        RECIPES[arch],
+        seed=0,
+        min_cells=0,
+        weights=folder / "model.pt",
+        log=folder / "log.csv",
+        state_folder=folder / "state",
+        validation=[disc_patches(count=5, seed=1)],
+        device=device,
+    )
+
+
+def train_and_stop(arch: str, folder: Path, device: torch.device) -> None:
+    """Train until after the first save, and fail there."""
+    advance = Run.advance
+
+    def advance_or_stop(run):
+        if run.step == 5:
+            raise RuntimeError("the power is cut")
+        return advance(run)
+
+    Run.advance = advance_or_stop
+    train_on_discs(arch, folder, device)
+
+
+@pytest.mark.parametrize("arch", RECIPES)
+def test_two_processes_see_the_losses_of_the_joint_batch(arch, tmp_path):
+    train_on_discs(arch, tmp_path / "one", torch.device("cpu"))
+    launch(train_on_discs, PAIR, str(tmp_path / "log.txt"), arch, tmp_path / "two")
+    one, two = (pd.read_csv(tmp_path / name / "log.csv") for name in ("one", "two"))
+    assert (one["step"] == [2, 4, 6]).all()
+    pd.testing.assert_frame_equal(one, two, rtol=2e-5)
+    one, two = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("one", "two"))
+    assert list(one) == list(two)
+    for name, tensor in one.items():
+        torch.testing.assert_close(
+            two[name], tensor, rtol=1e-3, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
+    # The first process writes for both.
+    assert (tmp_path / "log.txt").read_text().count("step 6 of 6") == 1
+
+
+def test_two_processes_go_on_where_they_were_stopped(tmp_path):
+    launch(train_on_discs, PAIR, str(tmp_path / "log.txt"), "cpnet", tmp_path / "unbroken")
+    with pytest.raises(ChildFailedError, match="the power is cut"):
+        launch(train_and_stop, PAIR, str(tmp_path / "log.txt"), "cpnet", tmp_path / "broken")
+    state = torch.load(tmp_path / "broken/state/state.pt", weights_only=True)
+    assert int(state["tensors"]["step"]) == 4
+    launch(train_on_discs, PAIR, str(tmp_path / "log.txt"), "cpnet", tmp_path / "broken")
+    for file in ("model.pt", "log.csv"):
+        assert (tmp_path / "broken" / file).read_bytes() == (tmp_path / "unbroken" / file).read_bytes()
+    assert not (tmp_path / "broken/state").exists()
+
+
+def test_a_batch_has_to_divide_among_the_processes(tmp_path):
+    with pytest.raises(ChildFailedError, match="batch of 4 patches does not divide among 3 GPUs"):
+        launch(train_on_discs, [*PAIR, *PAIR[:1]], str(tmp_path / "log.txt"), "cpnet", tmp_path)
