@@ -12,11 +12,11 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) --c
 	$(if $(filter local,$(PROFILE)),$(if $(filter-out 0,$(GPUS)),$(GPU_LIMIT)))
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
-.PHONY: help setup demo study fetch plan test lint docs bench clean
+.PHONY: help setup demo study fetch plan test test-cluster lint docs bench clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
 setup: .venv/ready ## create .venv with the pinned requirements
 
@@ -52,8 +52,12 @@ plan: setup ## what a study would cost: models, steps, hours, disk and jobs
 	$(BIN)/python -m frugalseg.plan $(CONFIG) $(SPEEDS)
 	$(SNAKEMAKE) --configfile $(CONFIG) --dry-run --quiet rules
 
+# Tests of one file share what is slow to set up.
 test: .venv/dev-ready ## the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+test-cluster: .venv/dev-ready ## the study on a throw-away Slurm cluster (as root, Slurm installed)
+	$(BIN)/pytest tests/cluster -rs
 
 lint: .venv/dev-ready ## ruff, snakefmt, Snakemake's own linter, hadolint
 	$(BIN)/ruff check .

@@ -87,6 +87,12 @@ def test_two_processes_go_on_where_they_were_stopped(tmp_path):
     assert not (tmp_path / "broken/state").exists()
 
 
+def test_one_device_needs_no_other_process(tmp_path):
+    calls = []
+    launch(lambda *given, **named: calls.append((given, named)), PAIR[:1], str(tmp_path / "log.txt"), "a", log="b")
+    assert calls == [(("a",), {"log": "b", "device": PAIR[0]})]
+
+
 def test_a_batch_has_to_divide_among_the_processes(tmp_path):
     with pytest.raises(ChildFailedError, match="batch of 4 patches does not divide among 3 GPUs"):
         launch(train_on_discs, [*PAIR, *PAIR[:1]], str(tmp_path / "log.txt"), "cpnet", tmp_path)

@@ -1,6 +1,7 @@
 """The pins of pip and of conda are one and the same."""
 
 import re
+import tomllib
 
 import yaml
 
@@ -13,6 +14,8 @@ def test_the_conda_environment_has_the_pins_of_the_lock_file(root):
     environment = yaml.safe_load((root / "envs/environment.yaml").read_text())
     conda = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert pins("\n".join(conda)) == pins((root / "requirements.lock").read_text())
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert f"python{project['requires-python']}" in environment["dependencies"]
 
 
 def test_everything_is_pinned_exactly_and_once(root):

@@ -27,7 +27,7 @@ _PATIENCE = timedelta(days=1)
 
 
 def launch(
-    function: Callable[..., None], devices: Sequence[torch.device], log: str, *arguments: Any, **named: Any
+    function: Callable[..., None], devices: Sequence[torch.device], log: str, /, *arguments: Any, **named: Any
 ) -> None:
     """Call a function with ``device=`` a device, in a process a device where there are several (as ``torchrun`` does).
 
