@@ -1,17 +1,22 @@
 """Killed runs: kill -9 at any moment and a rerun give the bits of an unbroken run; one folder, one trainer."""
 
+import errno
+import fcntl
 import json
 import os
+import select
 import subprocess
 import sys
 import textwrap
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from frugalseg.training.state import FolderInUseError, hold, stamp_of
+from frugalseg.training.state import hold, stamp_of
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -246,47 +251,153 @@ def test_state_survives_an_error(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    with hold(tmp_path / "state", "a", patience=0) as state:
+    with hold(tmp_path / "state", "a") as state:
         assert state.load()["step"] == 1
 
 
+# Holds a folder, saves a state whenever a line comes in, and tells what it did; it removes the state at the line "end".
 HOLDER = """
-import sys, time
-from frugalseg.training.state import hold
-with hold(sys.argv[1], "a"):
-    print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
+import sys
+import torch
+from frugalseg.training import state as running_state
+
+running_state.time.sleep = lambda seconds: print("settles", seconds, flush=True)
+with running_state.hold(sys.argv[1], "a") as state:
+    saved = state.load()
+    step = 0 if saved is None else int(saved["step"])
+    print("held", step, flush=True)
+    for line in sys.stdin:
+        if line == "end\\n":
+            state.remove()
+            break
+        step += 1
+        state.save({"step": torch.tensor(step)})
+        print("saved", step, flush=True)
 """
 
 
-def holder(folder, seconds):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
-    assert process.stdout.readline() == "held\n"
-    return process
+@pytest.fixture
+def run_in(tmp_path):
+    """Start a process that holds the folder, or waits for it; all end with the test."""
+    processes = []
 
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(tmp_path / "state")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        )
+        processes.append(process)
+        return process
 
-def test_a_second_trainer_is_told_who_holds_the_folder_until_it_dies(tmp_path):
-    process = holder(tmp_path / "state", 600)
-    try:
-        with (
-            pytest.raises(FolderInUseError, match=rf"state: another run .*process {process.pid} on "),
-            hold(tmp_path / "state", "a", patience=0.2),
-        ):
-            pass
-    finally:
+    yield start
+    for process in processes:
         process.kill()
         process.communicate()
-    with hold(tmp_path / "state", "a", patience=0) as state:
-        assert state.load() is None
 
 
-def test_a_second_trainer_waits_for_one_that_ends(tmp_path):
-    process = holder(tmp_path / "state", 0.5)
-    with hold(tmp_path / "state", "a", patience=30):
-        assert str(os.getpid()) in (tmp_path / "state" / "lock").read_text()
-    process.communicate()
+def tell(process, line):
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def test_a_second_run_takes_over_from_the_state_that_the_first_saves(tmp_path, run_in):
+    first = run_in()
+    assert first.stdout.readline() == "held 0\n"
+    tell(first, "save")
+    assert first.stdout.readline() == "saved 1\n"
+    second = run_in()
+    told = second.stderr.readline()
+    assert f"process {first.pid} on " in told
+    assert "goes on from its next save" in told
+    wait_until_locked(tmp_path / "state" / "next")
+    tell(first, "save")
+    # The job of the first has to fail, and its outputs to be deleted, before the second writes its own.
+    assert second.stdout.readline() == "settles 20.0\n"
+    assert second.stdout.readline() == "held 2\n"
+    assert "TakenOverError" in first.communicate()[1]
+    assert f"process {second.pid} on " in (tmp_path / "state" / "lock").read_text()
+
+
+def test_a_run_that_ends_leaves_its_state_to_one_that_waits(tmp_path, run_in):
+    first = run_in()
+    assert first.stdout.readline() == "held 0\n"
+    tell(first, "save")
+    assert first.stdout.readline() == "saved 1\n"
+    second = run_in()
+    wait_until_locked(tmp_path / "state" / "next")
+    tell(first, "end")
+    assert second.stdout.readline() == "settles 20.0\n"
+    assert second.stdout.readline() == "held 1\n"
+    assert first.wait() == 0
+    tell(second, "end")
+    assert second.wait() == 0
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_killed_run_leaves_its_folder_at_once(run_in):
+    first = run_in()
+    assert first.stdout.readline() == "held 0\n"
+    second = run_in()
+    second.stderr.readline()
+    first.kill()
+    assert second.stdout.readline() == "settles 20.0\n"
+    assert second.stdout.readline() == "held 0\n"
+
+
+def test_a_run_goes_on_when_the_one_that_waited_is_killed(tmp_path, run_in):
+    first = run_in()
+    assert first.stdout.readline() == "held 0\n"
+    second = run_in()
+    wait_until_locked(tmp_path / "state" / "next")
+    second.kill()
+    second.wait()
+    tell(first, "save")
+    assert first.stdout.readline() == "saved 1\n"
+
+
+def test_of_two_that_wait_the_second_takes_over_from_the_first(tmp_path, run_in):
+    first = run_in()
+    assert first.stdout.readline() == "held 0\n"
+    others = [run_in(), run_in()]
+    for run in others:
+        run.stderr.readline()
+    wait_until_locked(tmp_path / "state" / "next")
+    tell(first, "save")
+    first.wait()
+    settled, _, _ = select.select([run.stdout for run in others], [], [])
+    second, third = others if settled == [others[0].stdout] else others[::-1]
+    assert [second.stdout.readline(), second.stdout.readline()] == ["settles 20.0\n", "held 1\n"]
+    wait_until_locked(tmp_path / "state" / "next")
+    tell(second, "save")
+    assert [third.stdout.readline(), third.stdout.readline()] == ["settles 20.0\n", "held 2\n"]
+
+
+def wait_until_locked(path):
+    """Return as soon as another process holds the lock of a file."""
+    for _ in range(1000):
+        with suppress(FileNotFoundError), path.open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+        time.sleep(0.01)
+    raise AssertionError(f"nobody locked {path}")
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    def flock(descriptor, operation):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(OSError, match=r"state: this file system has no locks .*-o flock"),
+        hold(tmp_path / "state", "a"),
+    ):
+        pass
 
 
 def test_stamp_changes_with_everything_in_it():

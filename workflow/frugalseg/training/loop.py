@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -97,8 +98,8 @@ def train(
     ------
     ValueError
         When the recipe and the patches do not fit each other, see `Sampler`.
-    FolderInUseError
-        When another process is training in `state_folder`.
+    TakenOverError
+        When another run of the same training waits for `state_folder`, which goes on from the state that was saved.
     FloatingPointError
         When the loss is no longer a finite number.
     """
@@ -109,6 +110,8 @@ def train(
         saved = of_first(state.load() if state else None)
         if saved is not None:
             run.load_state_dict(saved)
+            if state:
+                print(f"{description}: goes on from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
         if state:
             _write_log(run.rows, Path(log))
         with Progress(description, run.steps, run.step, silent=state is None) as progress:

@@ -3,7 +3,17 @@
 It lives in a folder of its own, since Snakemake deletes the declared outputs of a job that failed. The folder holds
 
     lock        held while a run uses the folder; says who holds it
+    next        held by the run that waits for the folder
     state.pt    the last complete state, replaced as a whole
+
+Snakemake may be killed while its Slurm jobs live on, and submit them again when it is started: two trainers, one folder.
+The second takes over: the first sees at its next save that it is waited for, and ends once its state is saved. So no
+two train at once, and neither a GPU waits for days nor is a step lost.
+
+Locks are those of flock(2), given back by the operating system however their holder dies. They hold between the nodes of
+a cluster if its file system carries them: NFS does, Lustre where it is mounted with ``flock``. Where each node sees its
+own locks only (Lustre's ``localflock``), two runs on two nodes are not kept apart; the state is still replaced as a
+whole, and both find the same.
 """
 
 from __future__ import annotations
@@ -13,6 +23,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -26,9 +37,12 @@ from torch import Tensor
 
 from frugalseg.training.checkpoints import write_tensors
 
+# A job that gave its folder up fails, and Snakemake then deletes its outputs: those of the run that goes on, too.
+_SECONDS_TO_SETTLE = 20.0
 
-class FolderInUseError(RuntimeError):
-    """Another run holds the folder of a running state."""
+
+class TakenOverError(RuntimeError):
+    """Another run waits for the folder of a running state, which is saved and left to it."""
 
 
 class RunningState:
@@ -39,8 +53,16 @@ class RunningState:
         self._stamp = stamp
 
     def save(self, tensors: dict[str, Any]) -> None:
-        """Replace the state by nested dictionaries of tensors."""
+        """Replace the state by nested dictionaries of tensors.
+
+        Raises
+        ------
+        TakenOverError
+            When another run waits for the folder; the state is saved by then.
+        """
         write_tensors({"stamp": self._stamp, "tensors": tensors}, self._path)
+        if self._is_waited_for():
+            raise TakenOverError(f"{self._folder}: another run of this training waits here and goes on from this state")
 
     def load(self) -> dict[str, Any] | None:
         """The last state of a run with the same stamp, or None where there is none: the run starts afresh."""
@@ -55,7 +77,12 @@ class RunningState:
         return content["tensors"] if content["stamp"] == self._stamp else None
 
     def remove(self) -> None:
-        """Delete the state, once the run's outputs are in place; the lock goes with it when it is released."""
+        """Delete the state, once the run's outputs are in place; the lock goes with it when it is released.
+
+        A run that waits gets it nevertheless: it then has little left to do until it finds the same.
+        """
+        if self._is_waited_for():
+            return
         self._path.unlink(missing_ok=True)
         self._path.with_name(self._path.name + ".partial").unlink(missing_ok=True)
 
@@ -63,14 +90,22 @@ class RunningState:
     def _path(self) -> Path:
         return self._folder / "state.pt"
 
+    def _is_waited_for(self) -> bool:
+        try:
+            descriptor = os.open(self._folder / "next", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _try_to_lock(descriptor, self._folder)
+        finally:
+            os.close(descriptor)
+
 
 @contextmanager
-def hold(folder: str | Path, stamp: str, patience: float = 60.0) -> Iterator[RunningState]:
-    """Lock the folder of a running state for the length of a context.
+def hold(folder: str | Path, stamp: str) -> Iterator[RunningState]:
+    """Lock the folder of a running state for the length of a context, after the run that has it has given it up.
 
-    Snakemake may be killed while its Slurm jobs live on, and then submit them again: two trainers, one folder. The
-    second waits for a while, in case the first is about to end, and then gives up. The operating system releases
-    the lock of a process that dies, however it dies. On leaving, a folder without a state is removed.
+    On leaving, a folder without a state is removed.
 
     Parameters
     ----------
@@ -78,20 +113,19 @@ def hold(folder: str | Path, stamp: str, patience: float = 60.0) -> Iterator[Run
         Made if it is missing.
     stamp : str
         Hash of all that decides the result, see `stamp_of`; a state with another stamp is not loaded.
-    patience : float
-        Seconds to wait for a lock that another process holds.
 
     Raises
     ------
-    FolderInUseError
-        When the lock is still held after that; the message names the folder and the holder.
+    OSError
+        When the file system of the folder has no locks.
     """
     folder = Path(folder)
-    descriptor = _lock(folder, patience)
+    descriptor = _lock(folder)
     try:
         yield RunningState(folder, stamp)
         # Under the lock: a process that waits for it finds that its file is gone, and takes a new one.
         if not (folder / "state.pt").exists():
+            (folder / "next").unlink(missing_ok=True)
             (folder / "lock").unlink()
             with suppress(OSError):  # something else lies there
                 folder.rmdir()
@@ -122,32 +156,59 @@ def stamp_of(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Te
     return digest.hexdigest()
 
 
-def _lock(folder: Path, patience: float) -> int:
+def _lock(folder: Path) -> int:
     path = folder / "lock"
-    end = time.monotonic() + patience
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # the holder ended and removed the folder just now
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "a process that did not say"
-            os.close(descriptor)
-            if time.monotonic() >= end:
-                raise FolderInUseError(
-                    f"{folder}: another run is training in this folder ({holder}); "
-                    "wait until it ends, or stop it and run again"
-                ) from None
-            time.sleep(min(1.0, patience))
-            continue
+        descriptor = _open(path)
+        waited = not _try_to_lock(descriptor, folder)
+        if waited:
+            _wait(descriptor, folder)
         if _is_the_file(descriptor, path):
             os.truncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            os.pwrite(descriptor, _this_process().encode(), 0)
+            if waited:
+                time.sleep(_SECONDS_TO_SETTLE)
             return descriptor
         os.close(descriptor)
+
+
+def _wait(descriptor: int, folder: Path) -> None:
+    holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "a process that has not said which"
+    print(f"{folder}: {holder} is training here; this run goes on from its next save", file=sys.stderr, flush=True)
+    queue = _open(folder / "next")
+    try:
+        # Of several that wait one asks for the folder, and the others wait for that one.
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(queue)
+
+
+def _open(path: Path) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The holder may end and remove the folder just now.
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _try_to_lock(descriptor: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{folder}: this file system has no locks ({error.strerror}), so that nothing would keep two runs of a "
+            "training apart; keep results on one that has, or mount it with them (Lustre: -o flock)",
+        ) from None
+    return True
+
+
+def _this_process() -> str:
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"process {os.getpid()} on {socket.gethostname()}" + (f" (Slurm job {job})" if job else "")
 
 
 def _is_the_file(descriptor: int, path: Path) -> bool:

@@ -1,0 +1,41 @@
+"""Snakemake on a copy of the workflow, so that tests neither see nor touch the results of the checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Workflow:
+    """A copy of the workflow in a folder of its own."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        shutil.copy(root / "Snakefile", folder)
+        for part in (
+            "config",
+            "envs",
+            "scripts",
+            "workflow/rules",
+            "workflow/schemas",
+            "workflow/report",
+            "workflow/profiles",
+        ):
+            shutil.copytree(root / part, folder / part)
+
+    def start(self, *arguments: str | Path, **popen: object) -> subprocess.Popen[str]:
+        """Snakemake at work, on one thread a job where the rules do not say otherwise."""
+        command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **popen)
+
+    def run(self, *arguments: str | Path, success: bool = True) -> str:
+        """What Snakemake says; an assertion fails where it does not end as expected."""
+        command = ("--cores", "2", *arguments)
+        with self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            output = process.communicate()[0]
+        assert (process.returncode == 0) == success, output[-6000:]
+        return output
