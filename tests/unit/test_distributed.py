@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from test_training import disc_patches
+from torch import nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from frugalseg import models
-from frugalseg.training.distributed import launch
+from frugalseg.training import distributed
+from frugalseg.training.distributed import SharedNetwork, launch
 from frugalseg.training.loop import train
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
@@ -25,14 +27,18 @@ RECIPES = {
 }
 
 
+def build(arch: str) -> nn.Module:
+    """A small network before training."""
+    sizes = {"widths": (4, 8)} if arch == "cpnet" else {}
+    outputs = 3 if arch == "cpnet" else 2
+    return models.build(arch, 2, outputs, COMMON["crop"], generator=torch.Generator().manual_seed(0), **sizes)
+
+
 def train_on_discs(arch: str, folder: Path, device: torch.device) -> None:
     """Train a small network on one-disc patches and watch it on others."""
-    generator = torch.Generator().manual_seed(0)
-    sizes = {"widths": (4, 8)} if arch == "cpnet" else {}
-    network = models.build(arch, 2, 3 if arch == "cpnet" else 2, COMMON["crop"], generator=generator, **sizes)
     patches = disc_patches()
     train(
-        network,
+        build(arch),
         [Source("discs", patches, np.arange(len(patches)))],
         RECIPES[arch],
         seed=0,
@@ -67,12 +73,16 @@ def test_two_processes_see_the_losses_of_the_joint_batch(arch, tmp_path):
     pd.testing.assert_frame_equal(one, two, rtol=2e-5)
     one, two = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("one", "two"))
     assert list(one) == list(two)
-    for name, tensor in one.items():
-        torch.testing.assert_close(
-            two[name], tensor, rtol=1e-3, atol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
-        )
+    start = build(arch).state_dict()
+    # Rounding grows from step to step; a gradient that lacks a part would be off by as much as it is long.
+    assert distance(one, two) < 1e-3 * distance(one, start)
     # The first process writes for both.
     assert (tmp_path / "log.txt").read_text().count("step 6 of 6") == 1
+
+
+def distance(one, two):
+    """Length of the difference of two state dicts."""
+    return torch.cat([(one[name].double() - two[name].double()).flatten() for name in one]).norm()
 
 
 def test_two_processes_go_on_where_they_were_stopped(tmp_path):
@@ -93,6 +103,7 @@ def test_one_device_needs_no_other_process(tmp_path):
     assert calls == [(("a",), {"log": "b", "device": PAIR[0]})]
 
 
-def test_a_batch_has_to_divide_among_the_processes(tmp_path):
-    with pytest.raises(ChildFailedError, match="batch of 4 patches does not divide among 3 GPUs"):
-        launch(train_on_discs, [*PAIR, *PAIR[:1]], str(tmp_path / "log.txt"), "cpnet", tmp_path)
+def test_a_batch_has_to_divide_among_the_processes(monkeypatch):
+    monkeypatch.setattr(distributed, "processes", lambda: 3)
+    with pytest.raises(ValueError, match="batch of 4 patches does not divide among 3 GPUs; change the recipe's batch"):
+        SharedNetwork(build("cpnet"), 4)
