@@ -32,9 +32,9 @@ def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def tiny_here(root: Path, running_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """The tiny study, made on this machine."""
+    """The tiny study up to its metrics, made on this machine."""
     study = Study(root, tmp_path_factory.mktemp("tiny"))
-    study.run_here(*TINY)
+    study.run_here("--until", "evaluate", "evaluate_width", *TINY)
     return study
 
 

@@ -61,7 +61,7 @@ class Study(Workflow):
 
     def slurm_logs(self, job: str) -> list[Path]:
         """Logs that Slurm kept of the jobs of a rule (``rule_...``) or group (``group_...``)."""
-        return list((self.folder / ".snakemake/slurm_logs" / job).rglob("*.log"))
+        return list((self.folder / ".snakemake/slurm_logs").glob(f"{job}*/**/*.log"))
 
     def training_log(self, chain: str) -> str:
         """What the last job that trained a chain of the longer study said; nothing while Snakemake starts another."""
