@@ -18,6 +18,8 @@ def running_cluster() -> Iterator[Cluster]:
     if reason:
         pytest.skip(reason)
     cluster = Cluster(Path(tempfile.gettempdir()))
+    if not cluster.is_free():
+        pytest.skip("another run of these tests has the cluster")
     cluster.start()
     yield cluster
     cluster.stop()

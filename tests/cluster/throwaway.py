@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -47,6 +48,15 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / NAME
+        self._lock = (folder / f"{NAME}.lock").open("w")
+
+    def is_free(self) -> bool:
+        """Whether no other run of these tests has the cluster; from now on this one has it."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def start(self) -> None:
         """Start the daemons and wait until both nodes are idle."""
