@@ -9,6 +9,7 @@
 #   reporting   metrics -> tables, figures, phenomena
 #
 # An experiment of the config is a target of its own: snakemake forgetting
+import gc
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -17,6 +18,9 @@ from snakemake.utils import min_version
 from frugalseg.configuration import ConfigError, complete
 
 min_version("9.0")
+
+# Thousands of jobs are millions of objects that stay: Python's collector need not go through them again and again.
+gc.set_threshold(1_000_000, 20, 100)
 
 
 configfile: "config/config.yaml"

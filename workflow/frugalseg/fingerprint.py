@@ -41,16 +41,19 @@ def fingerprint(*modules: str) -> str:
 
 
 def _files(module: str) -> list[Path]:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    # Looked up by hand: importlib would import the packages above it, and torch with them, whenever Snakemake starts.
+    package, *parts = module.split(".")
+    path = Path(importlib.util.find_spec(package).origin).parent.joinpath(*parts)
+    if (path / "__init__.py").exists():
+        return sorted(path.rglob("*.py"))
+    file = path.with_suffix(".py")
+    if not file.exists():
         raise ModuleNotFoundError(f"no module named {module!r} to take a fingerprint of")
-    origin = Path(spec.origin)
-    if origin.name == "__init__.py":
-        return sorted(origin.parent.rglob("*.py"))
     # The parts that a module keeps in private modules beside it, such as _flows_cpu.py of flows.py.
-    return [origin, *sorted(origin.parent.glob(f"_{origin.stem}_*.py"))]
+    return [file, *sorted(path.parent.glob(f"_{path.name}_*.py"))]
 
 
+@cache
 def _normal_form(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):

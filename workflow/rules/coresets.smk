@@ -69,7 +69,7 @@ rule select:
     conda:
         "../../envs/environment.yaml"
     params:
-        selector=lookup("selectors/{selector}", within=config),
+        selector=lookup("{selector}", within=config["selectors"]),
         bins=lookup("bins", within=config),
         code=lambda wildcards: fingerprint(
             f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}",

@@ -23,7 +23,7 @@ rule prepare:
     conda:
         "../../envs/environment.yaml"
     params:
-        dataset=lookup("datasets/{dataset}", within=config),
+        dataset=lookup("{dataset}", within=config["datasets"]),
         data_root=lookup("data_root", within=config),
         # Looked at anew once the input is there: images that were fetched in the same run are no change in the next.
         files=lambda wildcards: listing(config["datasets"][wildcards.dataset], config["data_root"]),

@@ -3,8 +3,7 @@
 
 rule evaluate:
     input:
-        weights=rules.train.output.weights,
-        description=rules.train.output.description,
+        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
         images=collect("<results>/images/{test}/test/images.csv", test=config["datasets"]),
     output:
         collect(
@@ -20,7 +19,7 @@ rule evaluate:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipe=lookup("recipes/{recipe}", within=config),
+        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
         code=fingerprint(
             "frugalseg.evaluation",
             "frugalseg.kernels.flows",

@@ -25,7 +25,7 @@ rule tabulate:
     conda:
         "../../envs/environment.yaml"
     params:
-        experiment=lookup("experiments/{experiment}", within=config),
+        experiment=lookup("{experiment}", within=config["experiments"]),
         code=fingerprint(
             "frugalseg.experiments",
             "frugalseg.reporting.tables",
@@ -53,7 +53,7 @@ rule draw_experiment:
     conda:
         "../../envs/environment.yaml"
     params:
-        experiment=lookup("experiments/{experiment}", within=config),
+        experiment=lookup("{experiment}", within=config["experiments"]),
         code=fingerprint("frugalseg.reporting"),
     script:
         "../../scripts/draw_experiment.py"
@@ -187,7 +187,8 @@ rule count_patches:
 
 rule describe_versions:
     input:
-        weights=collect("{model}/model.pt", model=MODELS),
+        # What made the study: this comes last.
+        tables=collect("<results>/tables/{table}.csv", table=TABLES),
     output:
         markdown="<results>/tables/versions.md",
         page=report(
@@ -248,10 +249,10 @@ rule measure_throughput:
 
 rule describe_costs:
     input:
-        throughput=rules.measure_throughput.output[0],
-        # Benchmarks are no files of the workflow; once the tables are there, so are they.
+        # Spelt out: of a rule's output Snakemake asks for each other file of a list whether it is that, by all of the list.
+        throughput="<results>/throughput.json",
+        # Once the tables are there, so are the models' descriptions and, no files of the workflow, the benchmarks.
         tables=collect("<results>/tables/{table}.csv", table=TABLES),
-        descriptions=collect("{model}/model.json", model=MODELS),
     output:
         csv="<results>/tables/costs.csv",
         markdown="<results>/tables/costs.md",

@@ -18,7 +18,7 @@ rule train:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipe=lookup("recipes/{recipe}", within=config),
+        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
         bins=lookup("bins", within=config),
         min_cells=lookup("patches/min_cells", within=config),
         # Lives outside the outputs, which Snakemake deletes when a job fails: a killed run goes on from here.

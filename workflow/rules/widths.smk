@@ -76,7 +76,7 @@ rule tabulate_widths:
     conda:
         "../../envs/environment.yaml"
     params:
-        block=lookup("widths/{scan}", within=config),
+        block=lookup("{scan}", within=config["widths"]),
         code=fingerprint(
             "frugalseg.reporting.widths",
             "frugalseg.reporting.widths_text",
@@ -109,7 +109,7 @@ rule draw_widths:
     conda:
         "../../envs/environment.yaml"
     params:
-        block=lookup("widths/{scan}", within=config),
+        block=lookup("{scan}", within=config["widths"]),
         code=fingerprint("frugalseg.reporting.widths", "frugalseg.reporting.widths_figure", "frugalseg.reporting.style"),
     script:
         "../../scripts/draw_widths.py"
