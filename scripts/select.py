@@ -23,4 +23,5 @@ selection = select(
     patches=pd.read_csv(snakemake.input.patches),
     **options,
 )
+coresets.check_images(selection, snakemake.params.get("images", 0), snakemake.wildcards.dataset)
 coresets.save(Path(snakemake.output[0]), selection)

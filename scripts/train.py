@@ -32,4 +32,5 @@ if __name__ == "__main__":
         log=snakemake.output.curve,
         description=snakemake.output.description,
         state_folder=snakemake.params.state,
+        adapters=snakemake.output.get("adapters"),
     )

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from frugalseg.kernels import augment
-from frugalseg.kernels.augment import affine, random_affine
+from frugalseg.kernels.augment import affine, random_affine, random_stretch
 from frugalseg.kernels.flows import labels_to_flows
 
 
@@ -371,3 +371,65 @@ def test_crops_agree_with_cellpose(monkeypatch):
     assert np.abs(made[0].numpy() - theirs[0]).mean() < 0.02
     assert np.abs(made[2].numpy() - theirs[1][:, 2:]).mean() < 0.02
     assert (made[1].numpy() == theirs[1][:, 0]).mean() > 0.98
+
+
+def find_stretch(made, size, height, width):
+    """Quarter turns, mirror, zooms (y, x of the patch) and shift of one crop of ramps y and x."""
+    known = made[0] > 0.999
+    rows, columns = torch.nonzero(known, as_tuple=True)
+    places = torch.stack((columns - (size - 1) / 2, rows - (size - 1) / 2, torch.ones(len(rows))), 1).double()
+    # Patch x and y as linear functions of crop x and y.
+    found = torch.linalg.lstsq(places, torch.stack((made[2][known], made[1][known]), 1).double()).solution.numpy()
+    forward = np.linalg.inv(found[:2].T)
+    offset = found[2] - [(width - 1) / 2, (height - 1) / 2]
+    zooms = np.abs(forward).sum(0)
+    return forward / zooms, zooms[::-1], (forward @ -offset)[::-1]
+
+
+def test_quarter_turns_zoom_and_stretch_are_drawn_as_stated():
+    count, height, width, size = 400, 30, 40, 24
+    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+    images = torch.stack((torch.ones_like(y), y, x)).repeat(count, 1, 1, 1)
+    labels, flows = torch.zeros(count, height, width, dtype=torch.int32), torch.zeros(count, 2, height, width)
+    rescale = torch.linspace(0.8, 1.5, count)
+    made, _, _ = random_stretch(images, labels, flows, torch.Generator().manual_seed(1), size=size, rescale=rescale)
+    found = [find_stretch(patch, size, height, width) for patch in made]
+    ways = np.array([row[0] for row in found])
+    np.testing.assert_allclose(np.abs(ways).round(3) % 1, 0, atol=1e-6)
+    kinds, counts = np.unique(ways.round().reshape(count, 4), axis=0, return_counts=True)
+    assert len(kinds) == 8
+    assert counts.min() > count / 16
+
+    zooms = np.array([row[1] for row in found])
+    assert zooms.min() > 1 / 3.3 - 1e-3
+    assert zooms.max() < 1 / 0.3 + 1e-2
+    inner = ((zooms > 0.31) & (zooms < 3.3)).all(1)
+    octaves = np.log2(zooms[inner])
+    assert (octaves.sum(1) / 2 - np.log2(rescale.numpy()[inner])).std() == pytest.approx(0.6, rel=0.12)
+    assert (octaves[:, 0] - octaves[:, 1]).std() / 2 == pytest.approx(0.2, rel=0.12)
+
+    shifts = np.array([row[2] for row in found])
+    sides = zooms * [height, width]
+    turned = np.abs(ways[:, 0, 1]).round() == 1
+    sides[turned] = sides[turned][:, ::-1]
+    room = np.maximum(0, sides - size) / 2
+    assert (np.abs(shifts) <= room + 0.05).all()
+    share = shifts[room > 3] / room[room > 3]
+    np.testing.assert_allclose(np.histogram(share, 4, (-1, 1))[0], len(share) / 4, rtol=0.3)
+
+
+@pytest.mark.parametrize("angle", [0.0, math.pi / 2, 0.4])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_stretch_is_that_of_the_patch_before_it_is_turned(angle, flip):
+    images, labels, flows = some_patches(1, 20, 26)
+    stretched = [
+        ndimage.zoom(part[0].numpy(), (1, 2, 1), order=1, grid_mode=True, mode="nearest") for part in (images, flows)
+    ]
+    wide = torch.from_numpy(stretched[0])[None], labels.repeat_interleave(2, 1), torch.from_numpy(stretched[1])[None]
+    options = torch.tensor([angle]), torch.tensor([flip]), torch.zeros(1, 2)
+    ours, _, our_flows = affine(images, labels, flows, options[0], torch.tensor([[2.0, 1.0]]), *options[1:], 16)
+    expected, _, expected_flows = affine(*wide, options[0], torch.ones(1), *options[1:], 16)
+    # Interpolating twice blurs where the angle is no quarter turn.
+    tolerance = 1e-4 if angle != 0.4 else 0.3
+    torch.testing.assert_close(ours, expected, atol=tolerance, rtol=0)
+    torch.testing.assert_close(our_flows, expected_flows, atol=4 * tolerance, rtol=0)

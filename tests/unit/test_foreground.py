@@ -6,7 +6,7 @@ import torch
 
 from frugalseg import models
 from frugalseg.evaluation.foreground import components
-from frugalseg.models.foreground import ForegroundAsLogit
+from frugalseg.models.targets import ForegroundAsLogit
 from frugalseg.training import schedules
 from frugalseg.training.losses import foreground_loss
 from frugalseg.training.optimiser import MomentumSGD

@@ -8,7 +8,7 @@ from frugalseg.reference import reference
 KEYWORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "type", "enum", "const", "default", "properties", "required"),
     *("additionalProperties", "propertyNames", "minProperties", "items", "minItems", "maxItems", "uniqueItems"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "pattern", "format"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "pattern", "format"),
     *("oneOf", "allOf", "not", "if", "then"),
 }
 

@@ -17,7 +17,7 @@ from frugalseg.training import checkpoints, provenance
 from frugalseg.training.loop import train
 from frugalseg.training.losses import flow_and_logit_loss
 from frugalseg.training.recipe import Recipe
-from frugalseg.training.run import autocast_type, zoom_to_common_diameter
+from frugalseg.training.run import autocast_type, zoom_to_diameter
 from frugalseg.training.sampling import Batch, Source
 from frugalseg.training.validation import crop_centre, magnify_centre, validation_loss
 
@@ -198,8 +198,8 @@ def test_precision():
         autocast_type("half", CPU)
 
 
-def test_zoom_to_common_diameter():
-    assert zoom_to_common_diameter(torch.tensor([15.0, 30.0, 60.0, 2.0, 0.0])).tolist() == [2, 1, 0.5, 6, 1]
+def test_zoom_to_diameter():
+    assert zoom_to_diameter(torch.tensor([15.0, 30.0, 60.0, 2.0, 0.0]), 30.0).tolist() == [2, 1, 0.5, 6, 1]
 
 
 def test_validation_loss_is_the_mean_over_patches():

@@ -18,6 +18,7 @@ from jsonschema.exceptions import ValidationError
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
 from frugalseg.data.downloads.description import below_data_root, needed
 from frugalseg.experiments import expand, width_recipes
+from frugalseg.recipe_checks import recipe_problems
 
 KeyPath = tuple[str | int, ...]
 
@@ -249,13 +250,9 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from _name_problems(("figures", name), block, config)
     for name, block in config["widths"].items():
         yield from _widths_problems(name, block, config)
-    for name, recipe in config["recipes"].items():
-        parent = recipe.get("parent", name)
-        if parent not in config["recipes"]:
-            yield (
-                ("recipes", name, "parent"),
-                f"recipes.{name}.parent is {parent!r}; {nearest(parent, config['recipes'])}",
-            )
+    for name in config["recipes"]:
+        for key, message in recipe_problems(name, config["recipes"], nearest):
+            yield ("recipes", name, key), message
     for name, selector in config["selectors"].items():
         surplus = [key for key in ("gain", "sample") if key in selector and selector["method"] != "dq"]
         if surplus:

@@ -10,6 +10,9 @@ from typing import Any
 
 from frugalseg.chains import parse
 
+Model = tuple[str, str, int]
+"""Recipe, chain and seed."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -125,10 +128,27 @@ def width_models(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     return [(recipe, block["dataset"], seed) for recipe in width_recipes(block) for seed in block["training"]["seeds"]]
 
 
-def study_models(config: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    """Every (recipe, chain, seed) that the tables of a completed config need, each once."""
+def study_models(config: Mapping[str, Any]) -> list[Model]:
+    """Every model that the tables of a completed config need, each once, under the recipe that trains it."""
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
-    return list(dict.fromkeys([*models(config["experiments"].values()), *proofs]))
+    named = [*models(config["experiments"].values()), *proofs]
+    return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
+
+
+def trained_as(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model:
+    """A model under the recipe that trains it, where its own takes the weights of another."""
+    recipe, chain, seed = model
+    return recipes[recipe].get("weights", recipe), chain, seed
+
+
+def parent_of(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model | None:
+    """The model that one is fine-tuned from; None for a first stage."""
+    recipe, chain, seed = trained_as(model, recipes)
+    parent = parse(chain).parent
+    if parent is None:
+        return None
+    block = recipes[recipe]
+    return trained_as((block.get("parent", recipe), str(parent), block.get("parent_seed", seed)), recipes)
 
 
 def _entry(experiment: Mapping[str, Any], pattern: Mapping[str, Any], variables: Mapping[str, Any]) -> Entry:

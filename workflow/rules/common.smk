@@ -12,6 +12,7 @@ SEEDED_SELECTORS = [
 FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS]
 FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
+LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
 
@@ -57,10 +58,28 @@ def images_to_cut(wildcards):
     )
 
 
+def weights_of(model):
+    recipe, chain, seed = model
+    return f"<results>/models/{recipe}/{chain}/seed{seed}/model.pt"
+
+
+def named_weights(wildcards):
+    model = (wildcards.recipe, wildcards.chain, int(wildcards.seed))
+    return weights_of(experiments.trained_as(model, config["recipes"]))
+
+
 def parent_weights(wildcards):
-    parent = chains.parse(wildcards.chain).parent
-    recipe = config["recipes"][wildcards.recipe].get("parent", wildcards.recipe)
-    return f"<results>/models/{recipe}/{parent}/seed{wildcards.seed}/model.pt" if parent else []
+    model = (wildcards.recipe, wildcards.chain, int(wildcards.seed))
+    parent = experiments.parent_of(model, config["recipes"])
+    return weights_of(parent) if parent else []
+
+
+# An order by lot is checked for them before anything is trained.
+@cache
+def most_images(dataset):
+    sources = [source for _, chain, _ in experiments.study_models(config) for source in chains.parse(chain).sources]
+    subsets = [source.subset for source in sources if source.dataset == dataset and source.subset]
+    return max((int(subset.number) for subset in subsets if subset.selector in chains.IMAGE_SELECTORS), default=0)
 
 
 def coreset_of(dataset, selector, seed):
@@ -122,4 +141,5 @@ def coresets_of_figure(figure):
 
 def weights_of_segmentations(wildcards):
     block = config["figures"]["segmentations"]
-    return [f"<results>/models/{block['recipe']}/{chain}/seed{block['seed']}/model.pt" for chain in block["chains"]]
+    models = [(block["recipe"], chain, block["seed"]) for chain in block["chains"]]
+    return [weights_of(experiments.trained_as(model, config["recipes"])) for model in models]

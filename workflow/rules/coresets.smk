@@ -91,3 +91,8 @@ use rule select as draw with:
         "<results>/benchmarks/draw/{dataset}-{selector}-seed{seed}.jsonl"
     wildcard_constraints:
         selector=one_of(SEEDED_SELECTORS),
+    params:
+        selector=lookup("{selector}", within=config["selectors"]),
+        bins=lookup("bins", within=config),
+        images=lambda wildcards: most_images(wildcards.dataset) if wildcards.selector in chains.IMAGE_SELECTORS else 0,
+        code=lambda wildcards: fingerprint(f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}"),

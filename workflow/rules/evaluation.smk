@@ -3,7 +3,7 @@
 
 rule evaluate:
     input:
-        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
+        weights=named_weights,
         images=collect("<results>/images/{test}/test/images.csv", test=config["datasets"]),
     output:
         collect(

@@ -31,3 +31,21 @@ rule train:
         ),
     script:
         "../../scripts/train.py"
+
+
+# Low-rank adapters are kept alone, too: a few percent of the model they were merged into.
+use rule train as train_adapters with:
+    output:
+        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
+        curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
+        description="<results>/models/{recipe}/{chain}/seed{seed}/model.json",
+        adapters="<results>/models/{recipe}/{chain}/seed{seed}/adapters.pt",
+    log:
+        "<results>/logs/train_adapters/{recipe}/{chain}/seed{seed}.txt",
+    benchmark:
+        "<results>/benchmarks/train/{recipe}/{chain}/seed{seed}.jsonl"
+    wildcard_constraints:
+        recipe=one_of(LORA_RECIPES),
+
+
+ruleorder: train_adapters > train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,12 @@ from frugalseg.evaluation.foreground import components
 from frugalseg.evaluation.metrics import METRICS, per_image
 from frugalseg.evaluation.prediction import Prediction, follow, predict, segment
 
-SEGMENTERS = {"flows": segment, "foreground": components}
+SEGMENTERS = {
+    "flows": segment,
+    # The steps of Kuang et al. 2026, each 0.8 pixels long at full speed.
+    "unit_flows": partial(segment, steps=500),
+    "foreground": components,
+}
 """How label images are made of what a network predicts, by the target that it learned."""
 
 
@@ -27,8 +33,8 @@ def evaluate(model: nn.Module, images: Images, target: str = "flows", **options:
         Maps (B, in_channels, H, W) to (B, 3, H, W), see :func:`frugalseg.evaluation.prediction.predict`.
     images : Images
         The test set, normalised images and their label images.
-    target : {"flows", "foreground"}
-        What the network learned. Of the second kind every connected piece of foreground is one label.
+    target : {"flows", "unit_flows", "foreground"}
+        What the network learned. Of the last kind every connected piece of foreground is one label.
     **options
         Keyword arguments of :func:`frugalseg.evaluation.prediction.predict`: `device`, `batch_size` and others.
 

@@ -83,7 +83,8 @@ def predict(
         attribute `stride`, or 32 if it has none.
     tile : int
         Longest side in pixels, after resizing and padding, that is predicted in one piece; a multiple of `stride`, at
-        least twice as large. Images of 1024 pixels a side fit with their margins.
+        least twice as large. Images of 1024 pixels a side fit with their margins. A model with an attribute `window` is
+        shown squares of that side instead, and nothing else.
     rescale : float
         Factor by which images are resized (bilinearly) before the network, usually the cell diameter of training over
         that of the images. Flows and logits are resized back; flows are directions and keep their values.
@@ -106,12 +107,12 @@ def predict(
     """
     in_channels = in_channels or getattr(model, "in_channels", _DEFAULT_CHANNELS)
     stride = stride or getattr(model, "stride", _DEFAULT_STRIDE)
+    whole_tiles = hasattr(model, "window")
+    tile = model.window if whole_tiles else tile
     if tile % stride or tile < 2 * stride:
         raise ValueError(f"tile {tile} must be a multiple of the network's stride {stride}, at least {2 * stride}")
-    canvases = (
-        (index, Canvas(image, in_channels=in_channels, stride=stride, tile=tile, rescale=rescale))
-        for index, image in enumerate(images)
-    )
+    layout = {"in_channels": in_channels, "stride": stride, "tile": tile, "rescale": rescale}
+    canvases = ((index, Canvas(image, whole_tiles=whole_tiles, **layout)) for index, image in enumerate(images))
     with _evaluation_mode(model.to(device)):
         for chunk in _chunks(canvases):
             for batch in _batches(chunk, batch_size, torch.device(device)):

@@ -53,6 +53,8 @@ class Canvas:
         (C, H, W) float32, C <= `in_channels`; missing channels are zero.
     in_channels, stride, tile, rescale
         As for :func:`frugalseg.evaluation.prediction.predict`.
+    whole_tiles : bool
+        Make every window a square of `tile` pixels, for networks that take no other, and add no more zeros than that takes.
 
     Attributes
     ----------
@@ -60,14 +62,24 @@ class Canvas:
         Rows and columns of each window.
     """
 
-    def __init__(self, image: NDArray[np.float32], *, in_channels: int, stride: int, tile: int, rescale: float) -> None:
+    def __init__(
+        self,
+        image: NDArray[np.float32],
+        *,
+        in_channels: int,
+        stride: int,
+        tile: int,
+        rescale: float,
+        whole_tiles: bool = False,
+    ) -> None:
         self._size = image.shape[1:]
         resized = _resize(_with_channels(image, in_channels), [max(1, round(side * rescale)) for side in self._size])
         height, width = resized.shape[1:]
-        (top, bottom), (left, right) = _margins(height, stride), _margins(width, stride)
+        smallest, margin = (tile, 0) if whole_tiles else (0, _MARGIN)
+        (top, bottom), (left, right) = (_margins(side, stride, smallest, margin) for side in (height, width))
         self._padded = functional.pad(resized, (left, right, top, bottom))
         self._inside = (slice(None), slice(top, top + height), slice(left, left + width))
-        rows, columns = (split(side, tile, stride) for side in self._padded.shape[1:])
+        rows, columns = (split(side, tile, stride, whole_tiles) for side in self._padded.shape[1:])
         self.windows = [(row, column) for row in rows for column in columns]
         self._missing = len(self.windows)
         self._blended: Tensor | None = None
@@ -100,7 +112,7 @@ class Canvas:
         return _resize(self._blended[self._inside], self._size).numpy()
 
 
-def split(length: int, tile: int, stride: int) -> list[Span]:
+def split(length: int, tile: int, stride: int, whole_tiles: bool = False) -> list[Span]:
     """Windows along one side of an image.
 
     Parameters
@@ -111,6 +123,8 @@ def split(length: int, tile: int, stride: int) -> list[Span]:
         Pixels of a window at most; a multiple of `stride`, at least twice as much.
     stride : int
         Windows start at multiples of this.
+    whole_tiles : bool
+        Make every window as long as a tile.
 
     Returns
     -------
@@ -122,7 +136,8 @@ def split(length: int, tile: int, stride: int) -> list[Span]:
     overlap = math.ceil(tile / 8 / stride) * stride
     intervals = math.ceil((length - tile) / (tile - overlap))
     # No more of a window than it takes: a side a little longer than a tile is two halves, not two whole tiles.
-    window = math.ceil((length + intervals * overlap) / (intervals + 1) / stride) * stride
+    least = math.ceil((length + intervals * overlap) / (intervals + 1) / stride) * stride
+    window = tile if whole_tiles else least
     starts = [index * (length - window) // intervals // stride * stride for index in range(intervals + 1)]
     margin = overlap // 4
     ramp = np.clip((np.arange(window) + 0.5 - margin) / (overlap - 2 * margin), 0, 1)
@@ -156,7 +171,8 @@ def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
     return functional.interpolate(image[None], size=list(size), mode="bilinear", align_corners=False)[0]
 
 
-def _margins(length: int, stride: int) -> tuple[int, int]:
+def _margins(length: int, stride: int, smallest: int, margin: int) -> tuple[int, int]:
     """Zeros before and behind a side."""
-    both = 2 * _MARGIN + -(length + 2 * _MARGIN) % stride
+    padded = max(smallest, length + 2 * margin)
+    both = padded + -padded % stride - length
     return both // 2, both - both // 2

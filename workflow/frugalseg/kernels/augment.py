@@ -1,10 +1,16 @@
-"""Random rotation, scale, flip and shift of training batches, with flows that turn with the image."""
+"""Random rotation, scale, stretch, flip and shift of training batches, with flows that turn with the image."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+
+# Kuang et al. 2026: octaves of scale and of stretch, one standard deviation, and the limits of both together.
+_SCALE_OCTAVES = 0.6
+_STRETCH_OCTAVES = 0.2
+_LARGEST_ZOOM = 1 / 0.3
+_SMALLEST_ZOOM = 1 / 3.3
 
 
 def random_affine(
@@ -69,6 +75,56 @@ def random_affine(
     return affine(images, labels, flows, angle, scale, flip, shift, size, channels)
 
 
+def random_stretch(
+    images: Tensor,
+    labels: Tensor,
+    flows: Tensor,
+    generator: Generator,
+    *,
+    size: int,
+    rescale: Tensor | None = None,
+    channels: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make a training batch of square crops from patches, each turned by quarters, flipped, scaled and stretched at random.
+
+    For each patch are drawn: one of the eight ways to flip and transpose a square; a zoom of 2^(0.6 n) with n normal, times
+    `rescale`; a stretch of 2^(0.2 n) that the zoom in y is multiplied by and the zoom in x divided by, both then kept within
+    1/3.3 and 1/0.3; a shift as of :func:`random_affine` (the augmentation of UCell, Kuang et al. 2026).
+
+    Parameters
+    ----------
+    images, labels, flows, size, channels
+        As of :func:`random_affine`.
+    generator : torch.Generator
+        Draws two normal and four uniform numbers for each patch; see :func:`random_affine`.
+    rescale : (B,) tensor, optional
+        Zoom that brings the cells of each patch to their common size, 35 pixels there.
+
+    Returns
+    -------
+    images (B, channels, size, size) float32, labels (B, size, size) of the dtype given, flows (B, 2, size, size) float32
+        As :func:`affine` makes them.
+
+    Raises
+    ------
+    ValueError
+        As :func:`affine`.
+    """
+    count, height, width = labels.shape
+    octaves = torch.randn((count, 2), generator=generator, device=generator.device, dtype=torch.float64).cpu()
+    drawn = torch.rand((count, 4), generator=generator, device=generator.device, dtype=torch.float64).cpu()
+    zoom, stretch = 2 ** (_SCALE_OCTAVES * octaves[:, 0]), 2 ** (_STRETCH_OCTAVES * octaves[:, 1])
+    if rescale is not None:
+        zoom = zoom * rescale.detach().cpu().double()
+    scale = torch.stack([zoom * stretch, zoom / stretch], dim=1).clamp(_SMALLEST_ZOOM, _LARGEST_ZOOM)
+    angle = math.pi / 2 * (4 * drawn[:, 0]).floor()
+    flip = drawn[:, 1] >= 0.5
+    turned = (angle / (math.pi / 2)).round().long() % 2 == 1
+    sides = torch.tensor((height, width)) * scale
+    excess = (torch.where(turned[:, None], sides.flip(1), sides) - size).clamp(min=0)
+    return affine(images, labels, flows, angle, scale, flip, (drawn[:, 2:] - 0.5) * excess, size, channels)
+
+
 def affine(
     images: Tensor,
     labels: Tensor,
@@ -82,11 +138,12 @@ def affine(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Make square crops of patches that are flipped left to right, scaled and turned about their centres, then shifted.
 
-    A position p (x right, y down, from the centre of the patch) goes to scale R p + shift from the centre of the crop, where
-    R = [[cos, -sin], [sin, cos]]: angles turn the x axis towards the y axis, clockwise as images are shown. Images and flows
-    are bilinear between pixels, labels take the nearest pixel; outside the patch all are zero.
+    A position p (x right, y down, from the centre of the patch) goes to R S p + shift from the centre of the crop, where S
+    scales and R = [[cos, -sin], [sin, cos]]: angles turn the x axis towards the y axis, clockwise as images are shown. Images and
+    flows are bilinear between pixels, labels take the nearest pixel; outside the patch all are zero.
 
-    Flows are vectors: x changes sign in a flip, and R turns them with the image. They are not brought back to unit length.
+    Flows are vectors: x changes sign in a flip, and R turns them with the image. A stretch leaves them as they are, as in the
+    augmentation of UCell. They are not brought back to unit length.
     Where interpolation mixes flows that oppose each other (at centres and between touching cells) or flow and
     background (at the rim), a short vector says that the direction is uncertain or that the pixel lies half outside;
     unit length would make noise of the one and a cell wider than its label of the other. Cellpose trains on the same.
@@ -99,8 +156,8 @@ def affine(
         Flow y, flow x.
     angle : (B,) tensor
         Radians.
-    scale : (B,) tensor
-        Above 0; 2 makes cells twice as long.
+    scale : (B,) or (B, 2) tensor
+        Above 0; 2 makes cells twice as long. Two numbers are those of y and x, before the patch is turned.
     flip : (B,) bool tensor
         Which patches are mirrored left to right, before anything else.
     shift : (B, 2) tensor
@@ -148,7 +205,8 @@ def _inverse_maps(angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> 
     angle, scale, shift = (value.to("cpu", torch.float64) for value in (angle, scale, shift))
     mirror = 1 - 2 * flip.to("cpu", torch.float64)
     turn = torch.stack((angle.cos(), angle.sin(), -angle.sin(), angle.cos()), 1).view(-1, 2, 2)
-    back = turn / scale[:, None, None]
+    # Rows are x and y of the patch.
+    back = turn / scale.view(len(scale), -1).expand(-1, 2).flip(1)[:, :, None]
     back[:, 0] *= mirror[:, None]
     offset = -(back @ shift.flip(1)[:, :, None]).squeeze(2)
     turn[:, :, 1] *= mirror[:, None]

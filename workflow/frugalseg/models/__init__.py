@@ -14,6 +14,7 @@ from frugalseg.models.cmunext import CMUNeXt
 from frugalseg.models.cpnet import CPNet
 from frugalseg.models.lightweight import check_sides
 from frugalseg.models.tinyunet import TinyUNet
+from frugalseg.models.ucell import UCell
 from frugalseg.models.unet import UNet, capped_unet
 from frugalseg.models.unext import UNeXt
 
@@ -40,6 +41,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "tinyunet": partial(_unplanned, TinyUNet),
     "unext": partial(_unplanned, UNeXt),
     "cmunext": partial(_unplanned, CMUNeXt),
+    "ucell": UCell,
 }
 
 
@@ -63,7 +65,7 @@ def build(
         Channels of the images and of the output.
     patch_size : int or (int, int), optional
         Side, or height and width, in pixels of the patches it will be trained on; the network is asked whether it can
-        take them. ``unet`` is planned from it and needs it, ``cpnet`` takes one side.
+        take them. ``unet`` is planned from it and needs it, ``cpnet`` and ``ucell`` take one side.
     generator : torch.Generator, optional
         Source of the initial weights; PyTorch's global one where it is not given.
     **sizes

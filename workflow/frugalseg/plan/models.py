@@ -10,12 +10,9 @@ from typing import Any
 
 from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
-from frugalseg.experiments import models, width_models
+from frugalseg.experiments import Model, models, parent_of, trained_as, width_models
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
-
-Model = tuple[str, str, int]
-"""Recipe, chain and seed."""
 
 SEGMENTATIONS, PHENOMENA = "segmentations", "phenomena"
 """What needs models beside the experiments and width scans."""
@@ -38,19 +35,22 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}
     needed |= {name: width_models(block) for name, block in config["widths"].items()}
     figure = config["figures"].get("segmentations", {"chains": []})
-    shown = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
-    return needed | {SEGMENTATIONS: shown, PHENOMENA: list(dict.fromkeys(_models_of_phenomena(config)))}
+    needed[SEGMENTATIONS] = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
+    needed[PHENOMENA] = list(_models_of_phenomena(config))
+    return {
+        name: list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
+        for name, named in needed.items()
+    }
 
 
 def with_parents(names: Iterable[Model], config: Mapping[str, Any]) -> list[Model]:
     """The models and all the models they were fine-tuned from, each once, parents first."""
     ordered: dict[Model, None] = {}
-    for recipe, chain, seed in names:
-        lineage = [(recipe, parse(chain))]
-        while (parent := lineage[-1][1].parent) is not None:
-            recipe_of_child = lineage[-1][0]
-            lineage.append((config["recipes"][recipe_of_child].get("parent", recipe_of_child), parent))
-        ordered |= dict.fromkeys((name, str(member), seed) for name, member in reversed(lineage))
+    for model in names:
+        lineage = [model]
+        while (parent := parent_of(lineage[-1], config["recipes"])) is not None:
+            lineage.append(parent)
+        ordered |= dict.fromkeys(reversed(lineage))
     return list(ordered)
 
 

@@ -23,13 +23,12 @@ from frugalseg.data.synthetic import draw
 from frugalseg.energy import Meter
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.kernels.flows import labels_to_flows
-from frugalseg.models.foreground import ForegroundAsLogit
 from frugalseg.plan.features import measure_features
 from frugalseg.provenance import device_name
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run, autocast_type
 from frugalseg.training.sampling import Source
-from frugalseg.training.stage import build_network
+from frugalseg.training.stage import ADAPTORS, build_network
 
 _SMALLEST_IMAGE = 64
 _MOST_PATCHES = 16
@@ -38,7 +37,10 @@ _MOST_STEPS = 200
 _SECONDS_OF_STEPS = 20.0
 _LONG_STEP = 4.0
 
-_SPEEDS_OF_NETWORK = ("arch", "target", "channels", "widths", "batch", "crop", "precision", "rescale", "scale_range")
+_SPEEDS_OF_NETWORK = (
+    *("arch", "target", "channels", "widths", "ucell", "lora", "optimiser", "average"),
+    *("batch", "crop", "precision", "augmentation", "rescale", "scale_range"),
+)
 
 
 def file_of(config: Mapping[str, Any]) -> Path:
@@ -168,7 +170,7 @@ def _advance(run: Run, budget: float, device: torch.device) -> tuple[float, int,
 
 def _measure_evaluation(network: nn.Module, block: Mapping[str, Any], patches: Patches, device: torch.device) -> float:
     """Seconds a megapixel for prediction, label images and metrics, of a network that has learned next to nothing."""
-    model = ForegroundAsLogit(network) if block["target"] == "foreground" else network
+    model = ADAPTORS[block["target"]](network)
     images = _as_images(patches)
     options = {"device": device, "batch_size": block["batch"], "dtype": autocast_type(block["precision"], device)}
 

@@ -84,6 +84,22 @@ def take(selection: Selection, selector: str, number: str | float, bins: int) ->
     return selection.order[selection.bins < int(number)]
 
 
+def check_images(selection: Selection, images: int, dataset: str) -> None:
+    """Refuse an order of image after image that the largest number of images in a study goes beyond.
+
+    Raises
+    ------
+    ValueError
+        When more images are asked for than the dataset has.
+    """
+    present = int(selection.bins.max()) + 1
+    if images > present:
+        raise ValueError(
+            f"a chain of the study asks for {images} images of {dataset!r}, whose training split has {present}; "
+            "take fewer in its chains"
+        )
+
+
 def save(path: Path, selection: Selection) -> None:
     """Write a selection to an ``.npz`` file: arrays ``order`` and ``bins``, int64."""
     partial = path.with_name(path.name + ".partial")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from torch import Tensor, nn
 
 def save(model: nn.Module, path: str | Path) -> None:
     """Write a network's state dict to `path`, complete or not at all."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_tensors(tensors, Path(path))
+    save_tensors(model.state_dict(), path)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Write a state dict to `path`, complete or not at all."""
+    write_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, Path(path))
 
 
 def load(path: str | Path, model: nn.Module) -> None:

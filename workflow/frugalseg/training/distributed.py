@@ -114,6 +114,8 @@ def all_joules(joules: Mapping[str, float] | None) -> dict[str, float] | None:
 class SharedNetwork(nn.Module):
     """A network in training that is the same in every process, (B, C, H, W) -> outputs of the whole batch (B, ...).
 
+    Of a recursive network every process keeps the states of its own part of the batch.
+
     Parameters
     ----------
     network : nn.Module
@@ -124,11 +126,13 @@ class SharedNetwork(nn.Module):
     Raises
     ------
     ValueError
-        When a batch does not divide among the processes.
+        When a batch does not divide among the processes, or a recursive network takes images out of it.
     """
 
     def __init__(self, network: nn.Module, batch: int) -> None:
         super().__init__()
+        if getattr(network, "halting", 0):
+            raise ValueError("halting takes images out of a batch, which several GPUs share; leave out 'halting'")
         if batch % processes():
             raise ValueError(
                 f"a batch of {batch} patches does not divide among {processes()} GPUs; change the recipe's batch, "
@@ -138,8 +142,15 @@ class SharedNetwork(nn.Module):
         self._part = slice(dist.get_rank() * batch // processes(), (dist.get_rank() + 1) * batch // processes())
         self._network = DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return gather(self._network(images[self._part])).flatten(0, 1)
+    def forward(self, images: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        if state is None:
+            return gather(self._network(images[self._part])).flatten(0, 1)
+        output, state = self._network(images[self._part], state)
+        return gather(output).flatten(0, 1), state
+
+    def initial_state(self, images: Tensor) -> Tensor:
+        """State that the recursion of this process's part of a batch starts from."""
+        return self._network.module.initial_state(images[self._part])
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):

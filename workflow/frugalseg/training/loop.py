@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from frugalseg.data.stores import Patches
-from frugalseg.training import checkpoints
 from frugalseg.training.distributed import leads, of_first
 from frugalseg.training.progress import Progress
 from frugalseg.training.recipe import Recipe
@@ -59,6 +58,7 @@ def train(
     weights: str | Path,
     log: str | Path,
     state_folder: str | Path,
+    adapters: str | Path | None = None,
     min_cells: int = 5,
     validation: Sequence[Patches] = (),
     device: str | torch.device = "cpu",
@@ -85,6 +85,8 @@ def train(
         Checkpoint and CSV file to write; the log grows while the run goes on.
     state_folder : str or Path
         Where the running state is kept until the checkpoint is written.
+    adapters : str or Path, optional
+        File to write the adapters alone to, where the recipe has some.
     min_cells : int
         Patches with fewer cells are left out, and counted.
     validation : sequence of Patches
@@ -114,6 +116,7 @@ def train(
                 print(f"{description}: goes on from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
         if state:
             _write_log(run.rows, Path(log))
+        next_save = (run.step // recipe.save_every + 1) * recipe.save_every
         with Progress(description, run.steps, run.step, silent=state is None) as progress:
             while run.step < run.steps:
                 progress.advance(run.advance())
@@ -121,10 +124,11 @@ def train(
                     run.add_row()
                     if state:
                         _write_log(run.rows, Path(log))
-                if state and run.step % recipe.save_every == 0:
+                if state and run.step >= next_save and run.supervision.between_batches:
                     state.save(run.state_dict())
+                    next_save += recipe.save_every
         if state:
-            checkpoints.save(model, weights)
+            run.write(weights, adapters)
             state.remove()
     return Result(
         steps=run.step,

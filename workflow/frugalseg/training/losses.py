@@ -1,4 +1,4 @@
-"""Losses by what the network learns: Cellpose's flows and cell probability, or nnU-Net's foreground."""
+"""Losses by what the network learns: flows and cell probability as Cellpose or UCell does, or nnU-Net's foreground."""
 
 from __future__ import annotations
 
@@ -39,6 +39,33 @@ def flow_and_logit_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor
     return 0.5 * flow_loss + logit_loss
 
 
+def unit_flow_and_logit_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
+    """Loss of predicted unit flows and logits: ``0.1 BCE(logit, label > 0) + 0.5 mean of (flow - target)^2 inside cells``.
+
+    Of pixels outside cells the flow is free; the mean is over all pixels and both components (Kuang et al. 2026).
+
+    Parameters
+    ----------
+    output : Tensor
+        (B, 3, H, W) of the network, any float type: flow y, flow x, logit.
+    labels, flows : Tensor
+        As of :func:`flow_and_logit_loss`.
+
+    Returns
+    -------
+    Tensor
+        () float32.
+    """
+    logit_loss = F.binary_cross_entropy_with_logits(output[:, 2].float(), (labels > 0).float())
+    return 0.1 * logit_loss + unit_flow_errors(output, labels, flows).mean()
+
+
+def unit_flow_errors(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
+    """The flow term of :func:`unit_flow_and_logit_loss` of every image, (B,) float32."""
+    inside = (labels > 0).unsqueeze(1)
+    return 0.5 * (inside * (output[:, :2].float() - flows.float()).square()).mean(dim=(1, 2, 3))
+
+
 def foreground_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
     """Loss of predicted foreground: cross-entropy less soft Dice (nnU-Net; Isensee et al. 2021).
 
@@ -67,6 +94,10 @@ def foreground_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, truth) - dice
 
 
-LOSSES: dict[str, Loss] = {"flows": flow_and_logit_loss, "foreground": foreground_loss}
-OUT_CHANNELS = {"flows": 3, "foreground": 2}
+LOSSES: dict[str, Loss] = {
+    "flows": flow_and_logit_loss,
+    "unit_flows": unit_flow_and_logit_loss,
+    "foreground": foreground_loss,
+}
+OUT_CHANNELS = {"flows": 3, "unit_flows": 3, "foreground": 2}
 """By target: flow y, flow x and the logit of the cell probability; or the logits of background and foreground."""

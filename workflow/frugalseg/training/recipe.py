@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from frugalseg.training.lora import Adapters
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -14,22 +16,32 @@ class Recipe:
 
     Attributes
     ----------
-    target : {"flows", "foreground"}
+    target : {"flows", "unit_flows", "foreground"}
         What the network learns, see `frugalseg.training.losses`.
     steps, epochs : int or None
         Optimiser steps, or passes over the patches that have no share: one of the two.
     batch, crop : int
         Patches a step, and side in pixels of what the network sees of each.
-    lr, momentum, weight_decay : float
-        Of SGD; `lr` is the highest rate of the schedule.
-    nesterov : bool
-        Nesterov's momentum.
+    optimiser : {"sgd", "adamw"}
+        See `frugalseg.training.optimiser`.
+    lr, weight_decay : float
+        `lr` is the highest rate of the schedule.
+    momentum, nesterov : float, bool
+        Of SGD.
+    betas : (float, float)
+        Of AdamW.
     gradient_clip : float or None
         Longest gradient of a step, L2 norm over all weights; None: as long as it is.
-    schedule : {"cellpose", "warmup", "poly"}
+    average : float or None
+        Decay of the running mean of the weights that is kept in their place; None: the last weights are kept.
+    lora : Adapters or None
+        Low-rank adapters that are trained in place of the weights.
+    schedule : {"cellpose", "constant", "warmup", "poly"}
         See `frugalseg.training.schedules`.
+    augmentation : {"cellpose", "ucell"}
+        `random_affine` or `random_stretch` of `frugalseg.kernels.augment`.
     rescale : bool
-        Bring every patch to a mean diameter of 30 pixels.
+        Bring every patch to a mean diameter of 30 pixels, 35 with UCell's augmentation.
     scale_range : float or None
         Width s of the random scale [1 - s/2, 1 + s/2]; None: 0.5 with `rescale`, 1 without (Stringer et al. 2021).
     precision : {"auto", "float32", "bfloat16"}
@@ -43,12 +55,17 @@ class Recipe:
     epochs: int | None = None
     batch: int = 8
     crop: int = 224
+    optimiser: str = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 1e-4
     nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.95)
     gradient_clip: float | None = None
+    average: float | None = None
+    lora: Adapters | None = None
     schedule: str = "cellpose"
+    augmentation: str = "cellpose"
     rescale: bool = False
     scale_range: float | None = None
     precision: str = "auto"
@@ -63,7 +80,10 @@ class Recipe:
     def of(cls, block: Mapping[str, Any]) -> Recipe:
         """Recipe from its block of the config; keys of the network and of chains are passed over."""
         names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in block.items() if name in names})
+        values = {name: value for name, value in block.items() if name in names}
+        if values.get("lora"):
+            values["lora"] = Adapters.of(values["lora"])
+        return cls(**values)
 
     @property
     def scales(self) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,19 +17,21 @@ from torch import Tensor, nn
 
 from frugalseg.data.stores import Patches
 from frugalseg.fingerprint import fingerprint
-from frugalseg.kernels.augment import random_affine
-from frugalseg.training import schedules
+from frugalseg.kernels.augment import random_affine, random_stretch
+from frugalseg.training import checkpoints, lora, schedules
+from frugalseg.training.average import WeightAverage
 from frugalseg.training.distributed import SharedNetwork, processes
 from frugalseg.training.feed import Crops, Feed
 from frugalseg.training.losses import LOSSES
-from frugalseg.training.optimiser import MomentumSGD
+from frugalseg.training.optimiser import build as build_optimiser
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.sampling import Batch, Sampler, Source
 from frugalseg.training.state import stamp_of
+from frugalseg.training.supervision import Supervision
 from frugalseg.training.validation import validation_loss
 
-COMMON_DIAMETER = 30.0
-"""Mean cell diameter in pixels that `rescale` brings patches to, Cellpose's own."""
+COMMON_DIAMETERS = {"cellpose": 30.0, "ucell": 35.0}
+"""Mean cell diameter in pixels that `rescale` brings patches to, by augmentation."""
 SMALLEST_DIAMETER = 5.0
 """Diameters below this count as this, so that specks are not magnified without bound."""
 LOG_COLUMNS = ("step", "epoch", "lr", "train_loss", "validation_loss")
@@ -59,6 +63,8 @@ class Run:
         self.generator = torch.Generator().manual_seed(seed)
         self.sampler = Sampler(sources, recipe.batch, min_cells, self.generator)
         self.steps = recipe.count_steps(self.sampler.steps_per_epoch)
+        if recipe.lora:
+            lora.inject(model, recipe.lora, torch.Generator().manual_seed(seed))
         self.lr = schedules.build(
             recipe.schedule, recipe.lr, steps=self.steps, steps_per_epoch=self.sampler.steps_per_epoch
         )
@@ -68,16 +74,15 @@ class Run:
             self.autocast_type = None
         self.model = model.to(device, memory_format=torch.channels_last)
         self.network = SharedNetwork(self.model, recipe.batch) if processes() > 1 else self.model
-        _record_diameters(model, self.sampler.mean_diameter, recipe.rescale)
+        self.common_diameter = COMMON_DIAMETERS[recipe.augmentation] if recipe.rescale else None
+        _record_diameters(model, self.sampler.mean_diameter, self.common_diameter)
         self.loss = LOSSES[recipe.target]
-        self.optimiser = MomentumSGD(
-            model.parameters(),
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.nesterov,
-            gradient_clip=recipe.gradient_clip,
-        )
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimiser = build_optimiser(recipe, trained)
+        self.average = WeightAverage(trained, recipe.average) if recipe.average else None
         self.feed = Feed(self.sampler, self.generator, self._augment, self.steps)
+        halting = torch.Generator().manual_seed(seed)
+        self.supervision = Supervision(self.feed, model, self.network, self._predict, halting)
         self.step = 0
         self.rows: list[list[float]] = []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -87,11 +92,13 @@ class Run:
     def advance(self) -> Tensor:
         """Make one optimiser step; the loss stays on the device."""
         self.model.train()
-        images, labels, flows = self.feed.take()
-        loss = self.loss(self._predict(self.network, images), labels, flows)
-        self.optimiser.zero_grad()
-        loss.backward()
+        with lora.computed_once(self.model):
+            loss = self.loss(*self.supervision.forward())
+            self.optimiser.zero_grad()
+            loss.backward()
         self.optimiser.step(self.lr(self.step))
+        if self.average:
+            self.average.update()
         self.step += 1
         self.loss_sum += loss.detach()
         return loss.detach()
@@ -106,13 +113,34 @@ class Run:
             )
         self.loss_sum.zero_()
         epoch = self.step / self.sampler.steps_per_epoch
-        self.rows.append([self.step, epoch, self.lr(self.step - 1), train_loss, self._validate()])
+        with self._as_kept():
+            self.rows.append([self.step, epoch, self.lr(self.step - 1), train_loss, self._validate()])
+
+    def write(self, weights: str | Path, adapters: str | Path | None = None) -> None:
+        """Write the checkpoint: the running mean of the weights if one is kept, changes of adapters added in.
+
+        Parameters
+        ----------
+        weights : str or Path
+            File of the checkpoint.
+        adapters : str or Path, optional
+            File of the adapters alone, where the recipe has some.
+        """
+        with self._as_kept():
+            checkpoints.save_tensors(lora.merged(self.model), weights)
+            if adapters is not None:
+                lora.save(self.model, adapters)
+
+    def _as_kept(self) -> AbstractContextManager[None]:
+        return self.average.in_place() if self.average else nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
-            "momenta": self.optimiser.momenta,
+            "optimiser": self.optimiser.memory,
+            "average": self.average.memory if self.average else [],
             "feed": self.feed.state_dict(),
+            "supervision": self.supervision.state_dict(),
             "step": torch.tensor(self.step),
             "rows": torch.tensor(self.rows, dtype=torch.float64).reshape(-1, len(LOG_COLUMNS)),
             "loss_sum": self.loss_sum,
@@ -121,8 +149,11 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        for momentum, saved in zip(self.optimiser.momenta, state["momenta"], strict=True):
-            momentum.copy_(saved)
+        for kept, saved in zip(self.optimiser.memory, state["optimiser"], strict=True):
+            kept.copy_(saved)
+        for kept, saved in zip(self.average.memory if self.average else [], state["average"], strict=True):
+            kept.copy_(saved)
+        self.supervision.load_state_dict(state["supervision"])
         self.step = int(state["step"])
         self.feed.load_state_dict(state["feed"], self.steps - self.step)
         self.rows = state["rows"].tolist()
@@ -149,17 +180,15 @@ class Run:
         return stamp_of(parameters, {**self.model.state_dict(), **indices})
 
     def _augment(self, batch: Batch) -> Crops:
-        images, labels, flows = (self._send(part) for part in (batch.images, batch.labels, batch.flows))
-        return random_affine(
-            images,
-            labels,
-            flows,
-            self.generator,
-            size=self.recipe.crop,
-            scale_range=self.recipe.scales,
-            rescale=zoom_to_common_diameter(batch.diameters) if self.recipe.rescale else None,
-            channels=self.model.in_channels,
-        )
+        crops = (self._send(part) for part in (batch.images, batch.labels, batch.flows))
+        options = {"size": self.recipe.crop, "channels": self.model.in_channels}
+        options["rescale"] = self._zoom(batch.diameters) if self.recipe.rescale else None
+        if self.recipe.augmentation == "ucell":
+            return random_stretch(*crops, self.generator, **options)
+        return random_affine(*crops, self.generator, scale_range=self.recipe.scales, **options)
+
+    def _zoom(self, diameters: Tensor) -> Tensor:
+        return zoom_to_diameter(diameters, self.common_diameter)
 
     def _send(self, part: Tensor) -> Tensor:
         """Part of a batch on the device; a GPU fetches it while the processor goes on."""
@@ -167,9 +196,9 @@ class Run:
             part = part.pin_memory()
         return part.to(self.device, non_blocking=True)
 
-    def _predict(self, network: nn.Module, images: Tensor) -> Tensor:
+    def _predict(self, network: nn.Module, *inputs: Tensor) -> Any:
         with torch.autocast(self.device.type, self.autocast_type, enabled=self.autocast_type is not None):
-            return network(images)
+            return network(*inputs)
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -183,7 +212,7 @@ class Run:
             batch=self.recipe.batch,
             size=self.recipe.crop,
             channels=self.model.in_channels,
-            zoom=zoom_to_common_diameter if self.recipe.rescale else None,
+            zoom=self._zoom if self.recipe.rescale else None,
             device=self.device,
         )
 
@@ -216,12 +245,12 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
-def zoom_to_common_diameter(diameters: Tensor) -> Tensor:
-    """Magnification (B,) that brings patches of mean diameters (B,) in pixels to 30; 1 for those without a cell."""
-    return torch.where(diameters > 0, COMMON_DIAMETER / diameters.clamp(min=SMALLEST_DIAMETER), 1.0)
+def zoom_to_diameter(diameters: Tensor, common: float) -> Tensor:
+    """Magnification (B,) that brings patches of mean diameters (B,) to a common one, in pixels; 1 for those without a cell."""
+    return torch.where(diameters > 0, common / diameters.clamp(min=SMALLEST_DIAMETER), 1.0)
 
 
-def _record_diameters(model: nn.Module, mean_diameter: float, rescale: bool) -> None:
+def _record_diameters(model: nn.Module, mean_diameter: float, common_diameter: float | None) -> None:
     """Write the training diameters into the model, where Cellpose looks for the scale to predict at.
 
     A network that saw patches at their own scale should see test images so too: Cellpose magnifies by
@@ -229,7 +258,7 @@ def _record_diameters(model: nn.Module, mean_diameter: float, rescale: bool) -> 
     """
     if hasattr(model, "diam_labels") and mean_diameter > 0:
         model.diam_labels.fill_(mean_diameter)
-        model.diam_mean.fill_(COMMON_DIAMETER if rescale else mean_diameter)
+        model.diam_mean.fill_(common_diameter or mean_diameter)
 
 
 def _patches_key(patches: Patches) -> str:

@@ -15,8 +15,8 @@ def build(name: str, peak: float, *, steps: int, steps_per_epoch: float) -> Sche
 
     Parameters
     ----------
-    name : {"cellpose", "warmup", "poly"}
-        See `cellpose`, `warmup` and `poly`.
+    name : {"cellpose", "constant", "warmup", "poly"}
+        See `cellpose`, `warmup` and `poly`; or the peak at every step.
     peak : float
         The highest learning rate.
     steps : int
@@ -35,7 +35,9 @@ def build(name: str, peak: float, *, steps: int, steps_per_epoch: float) -> Sche
         return cellpose(peak, round(steps / steps_per_epoch), steps_per_epoch)
     if name == "poly":
         return poly(peak, steps)
-    raise ValueError(f"there is no schedule {name!r}; known: cellpose, warmup, poly")
+    if name == "constant":
+        return lambda step: peak
+    raise ValueError(f"there is no schedule {name!r}; known: cellpose, constant, poly, warmup")
 
 
 def warmup(peak: float, steps: int) -> Schedule:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from frugalseg.chains import parse
 from frugalseg.data.stores import open_patches
 from frugalseg.energy import Meter
 from frugalseg.models import build
-from frugalseg.models.foreground import ForegroundAsLogit
+from frugalseg.models.targets import ForegroundAsLogit, UnitFlows
 from frugalseg.selection import coresets
 from frugalseg.training import checkpoints, provenance
 from frugalseg.training.distributed import all_joules, leads, processes
@@ -24,6 +24,13 @@ from frugalseg.training.loop import train
 from frugalseg.training.losses import OUT_CHANNELS
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.sampling import Source
+
+ADAPTORS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "flows": lambda network: network,
+    "unit_flows": UnitFlows,
+    "foreground": ForegroundAsLogit,
+}
+"""What makes a trained network predict as those that learned flows do, by target."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ def train_stage(
     description: str | Path,
     state_folder: str | Path,
     device: torch.device,
+    adapters: str | Path | None = None,
 ) -> None:
     """Train the last stage of a chain and write its checkpoint, log and description.
 
@@ -79,12 +87,19 @@ def train_stage(
         Where the running state is kept while it trains.
     device : torch.device
         Where to train; where several processes train together, this one's (`frugalseg.training.distributed`).
+    adapters : str or Path, optional
+        File to write for recipes with low-rank adapters: the adapters alone.
 
     Raises
     ------
     ValueError, FileNotFoundError
         When patches, coresets or the parent do not fit the chain and the recipe.
     """
+    if "lora" in config["recipe"] and files.parent is None:
+        raise ValueError(
+            f"{chain}: the recipe {recipe!r} trains adapters alone, of which a network that has learned nothing makes no use; "
+            "give it a chain of two stages, and name the recipe of the first as its 'parent'"
+        )
     model = build_network(config["recipe"], torch.Generator().manual_seed(seed))
     if files.parent is not None:
         checkpoints.load(files.parent, model)
@@ -97,6 +112,7 @@ def train_stage(
             weights=weights,
             log=log,
             state_folder=state_folder,
+            adapters=adapters,
             min_cells=config["min_cells"],
             validation=[open_patches(folder) for folder in files.validation],
             device=device,
@@ -131,11 +147,11 @@ def build_network(recipe: Mapping[str, Any], generator: torch.Generator | None =
     Parameters
     ----------
     recipe : mapping
-        Block of the config, with ``arch``, ``channels``, ``target``, ``widths`` and ``crop``.
+        Block of the config, with ``arch``, ``channels``, ``target``, ``widths``, ``crop`` and, for ``ucell``, its own block.
     generator : torch.Generator, optional
         Source of the initial weights; leave it out where weights are loaded.
     """
-    sizes = {"widths": tuple(recipe["widths"])} if recipe["arch"] == "cpnet" else {}
+    sizes = {"widths": tuple(recipe["widths"])} if recipe["arch"] == "cpnet" else dict(recipe.get(recipe["arch"], {}))
     outputs = OUT_CHANNELS[recipe["target"]]
     return build(recipe["arch"], recipe["channels"], outputs, recipe["crop"], generator=generator, **sizes)
 
@@ -148,7 +164,7 @@ def load_network(recipe: Mapping[str, Any], weights: str | Path) -> nn.Module:
     # Convolutions in bfloat16 are a third faster with channels last on processors.
     network = build_network(recipe).to(memory_format=torch.channels_last)
     checkpoints.load(weights, network)
-    return ForegroundAsLogit(network) if recipe["target"] == "foreground" else network
+    return ADAPTORS[recipe["target"]](network)
 
 
 def seed_of_stage(chain: str, seed: int) -> int:

@@ -1,0 +1,68 @@
+"""Checks of the recipes of a config that its schema cannot make: keys that need others, and recipes that name others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+TOKEN = 8
+"""Side in pixels of a token of ``ucell``; importing the network would import PyTorch whenever Snakemake starts."""
+
+_NEEDS = {"ucell": ("arch", "ucell"), "betas": ("optimiser", "adamw")}
+# What two recipes may differ in though one predicts with the weights of the other.
+_OF_PREDICTION = {"weights", "ucell", "batch", "precision", "save_every", "validate_every"}
+
+
+def recipe_problems(
+    name: str, recipes: Mapping[str, Mapping[str, Any]], nearest: Callable[[str, Iterable[str]], str]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with a recipe, and the key it stands at.
+
+    Parameters
+    ----------
+    name : str
+        Of the recipe.
+    recipes : mapping
+        All recipes of a config that its schema has accepted, completed with defaults.
+    nearest : callable
+        Makes the clause that offers a known name for an unknown one, `frugalseg.configuration.nearest`.
+    """
+    recipe = recipes[name]
+    for key in ("parent", "weights"):
+        if recipe.get(key, name) not in recipes:
+            yield key, f"recipes.{name}.{key} is {recipe[key]!r}; {nearest(recipe[key], recipes)}"
+    for key, needed in _NEEDS.items():
+        if key in recipe and recipe.get(needed[0]) != needed[1]:
+            yield key, f"recipes.{name}.{key} means nothing unless {needed[0]} is {needed[1]!r}; take it away"
+    if recipe["arch"] == "ucell" and recipe["crop"] % TOKEN:
+        yield (
+            "crop",
+            f"recipes.{name}.crop is {recipe['crop']}; ucell cuts it into tokens of {TOKEN} x {TOKEN} pixels: "
+            f"make it a multiple of {TOKEN}",
+        )
+    yield from _weights_problems(name, recipes)
+
+
+def _weights_problems(name: str, recipes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    recipe = recipes[name]
+    source = recipes.get(recipe.get("weights"))
+    if source is None:
+        return
+    if "weights" in source:
+        yield (
+            "weights",
+            f"recipes.{name}.weights is {recipe['weights']!r}, which trains nothing itself; name {source['weights']!r}",
+        )
+    keys = {*recipe, *source} - _OF_PREDICTION
+    different = sorted(key for key in keys if recipe.get(key) != source.get(key))
+    sizes = sorted(key for key in ("hidden", "depth", "registers") if _size(recipe, key) != _size(source, key))
+    if different or sizes:
+        yield (
+            "weights",
+            f"recipes.{name} takes the weights of {recipe['weights']!r} and differs from it in "
+            f"{', '.join([*different, *(f'ucell.{key}' for key in sizes)])}; it may differ in how it predicts alone",
+        )
+
+
+def _size(recipe: Mapping[str, Any], key: str) -> Any:
+    return recipe.get("ucell", {}).get(key)
