@@ -58,7 +58,8 @@ class Run:
         validation: Sequence[Patches],
         device: torch.device,
     ) -> None:
-        self.recipe, self.sources, self.device, self.validation = recipe, sources, device, validation
+        self.recipe, self.sources, self.device = recipe, sources, device
+        self.validation = [patches for patches in validation if len(patches)]
         self.seed, self.min_cells = seed, min_cells
         self.generator = torch.Generator().manual_seed(seed)
         self.sampler = Sampler(sources, recipe.batch, min_cells, self.generator)
