@@ -121,7 +121,7 @@ PROBLEMS = {
     "steps and epochs": (
         ["recipes", "small", "epochs"],
         5,
-        "recipes.small needs 'steps' or 'epochs', and only one of them",
+        "recipes.small needs 'steps' or 'epochs' or 'compute', and only one of them",
     ),
     "unknown parent": (["recipes", "small", "parent"], "big", "recipes.small.parent is 'big'"),
     "unknown chain in a phenomenon": (
