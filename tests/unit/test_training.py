@@ -178,12 +178,12 @@ def test_a_run_that_diverges_is_told(tmp_path):
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_recipe_takes_steps_or_epochs():
-    for wrong in ({}, {"steps": 1, "epochs": 1}):
-        with pytest.raises(ValueError, match="steps or epochs"):
+def test_recipe_takes_steps_or_epochs_or_compute():
+    for wrong in ({}, {"steps": 1, "epochs": 1}, {"epochs": 1, "compute": 0.5}):
+        with pytest.raises(ValueError, match="steps, epochs or compute, one of them"):
             Recipe(**wrong)
     recipe = Recipe.of({"arch": "cpnet", "widths": [4], "epochs": 3, "parent": "small", "rescale": True})
-    assert (recipe.epochs, recipe.scales, recipe.count_steps(2.5)) == (3, 0.5, 8)
+    assert (recipe.epochs, recipe.scales, recipe.count_steps(2.5, int)) == (3, 0.5, 8)
     assert Recipe(steps=5).scales == 1.0
     assert Recipe(steps=5, scale_range=0.0).scales == 0.0
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
 from frugalseg.experiments import Model, models, parent_of, trained_as, width_models
+from frugalseg.models.cost import step_flops
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
+from frugalseg.training.stage import build_network
 
 SEGMENTATIONS, PHENOMENA = "segmentations", "phenomena"
 """What needs models beside the experiments and width scans."""
@@ -111,15 +117,17 @@ def megapixels_of_tests(config: Mapping[str, Any]) -> dict[str, float]:
 def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int]) -> int | None:
     """Optimiser steps of a model's last stage, patches with few cells counted in; None where patches are not counted yet."""
     recipe_name, chain, _ = model
-    recipe = Recipe.of(config["recipes"][recipe_name])
-    if recipe.steps is not None:
-        return recipe.steps
+    block = config["recipes"][recipe_name]
+    recipe = Recipe.of(block)
+    flops = partial(_step_flops, json.dumps(block))
+    if recipe.epochs is None:
+        return recipe.count_steps(math.nan, flops)
     # An epoch is one pass over the patches that have no share of the batch to themselves.
     shares = sum(source.share or 0 for source in parse(chain).sources)
     sizes = [_patches_of(source, config["bins"], counts) for source in parse(chain).sources if source.share is None]
     if None in sizes:
         return None
-    return recipe.count_steps(sum(sizes) / (recipe.batch * (1 - shares / 100)))
+    return recipe.count_steps(sum(sizes) / (recipe.batch * (1 - shares / 100)), flops)
 
 
 def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list[str]:
@@ -131,6 +139,15 @@ def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list
     wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in SEEDED_METHODS}
     wanted |= {config["figures"]["features"]["dataset"]} if "features" in config["figures"] else set()
     return [name for name in config["datasets"] if name in wanted]
+
+
+@cache
+def _step_flops(recipe: str) -> int:
+    """Operations of one image's part in a step of a recipe, given as JSON; they are slow to count, and models are many."""
+    block = json.loads(recipe)
+    with torch.device("meta"):
+        network = build_network(block)
+    return step_flops(network, block["crop"])
 
 
 def _patches_of(source: Source, bins: int, counts: Mapping[str, int]) -> int | None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from frugalseg.data.stores import Patches
 from frugalseg.fingerprint import fingerprint
 from frugalseg.kernels.augment import random_affine, random_stretch
+from frugalseg.models.cost import step_flops
 from frugalseg.training import checkpoints, lora, schedules
 from frugalseg.training.average import WeightAverage
 from frugalseg.training.distributed import SharedNetwork, processes
@@ -63,7 +64,7 @@ class Run:
         self.seed, self.min_cells = seed, min_cells
         self.generator = torch.Generator().manual_seed(seed)
         self.sampler = Sampler(sources, recipe.batch, min_cells, self.generator)
-        self.steps = recipe.count_steps(self.sampler.steps_per_epoch)
+        self.steps = recipe.count_steps(self.sampler.steps_per_epoch, partial(step_flops, model, recipe.crop))
         if recipe.lora:
             lora.inject(model, recipe.lora, torch.Generator().manual_seed(seed))
         self.lr = schedules.build(
