@@ -156,6 +156,16 @@ def test_supervised_steps_are_those_of_a_plain_loop(carry):
         torch.testing.assert_close(one, other)
 
 
+def test_an_epoch_shows_every_patch_once_though_in_several_steps(tmp_path):
+    run = run_of(ucell(), steps=None, epochs=2)
+    # Twelve patches in batches of four, three steps each.
+    assert run.steps == 2 * 3 * 3
+    for _ in range(9):
+        run.advance()
+    run.add_row()
+    assert run.rows[-1][:2] == [9, 1.0]
+
+
 def shown(model, steps):
     """Images that the network is shown at every step, and whether each step takes a new batch."""
     counts, starts, forward = [], [], model.forward

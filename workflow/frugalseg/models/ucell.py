@@ -68,6 +68,11 @@ RECURSIONS = {
 """The published schedules."""
 
 
+def recursion_of(recursion: str | Sequence[int]) -> Recursion:
+    """Recursion from its three numbers, or from the name of a published schedule."""
+    return RECURSIONS[recursion] if isinstance(recursion, str) else Recursion(*recursion)
+
+
 class UCell(nn.Module):
     """Recursive transformer, (B, in_channels, H, W) -> (B, out_channels, H, W).
 
@@ -145,7 +150,7 @@ class UCell(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        recursion = RECURSIONS[recursion] if isinstance(recursion, str) else Recursion(*recursion)
+        recursion = recursion_of(recursion)
         _check_sizes(hidden, depth, rotary, recursion, cycles)
         self.in_channels, self.stride, self.hidden = in_channels, TOKEN, hidden
         self.window = patch_size or 256

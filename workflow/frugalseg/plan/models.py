@@ -16,6 +16,7 @@ from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
 from frugalseg.experiments import Model, models, parent_of, trained_as, width_models
 from frugalseg.models.cost import step_flops
+from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
@@ -127,7 +128,8 @@ def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int])
     sizes = [_patches_of(source, config["bins"], counts) for source in parse(chain).sources if source.share is None]
     if None in sizes:
         return None
-    return recipe.count_steps(sum(sizes) / (recipe.batch * (1 - shares / 100)), flops)
+    batches = sum(sizes) / (recipe.batch * (1 - shares / 100))
+    return recipe.count_steps(batches * _steps_of_batch(block), flops)
 
 
 def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list[str]:
@@ -148,6 +150,13 @@ def _step_flops(recipe: str) -> int:
     with torch.device("meta"):
         network = build_network(block)
     return step_flops(network, block["crop"])
+
+
+def _steps_of_batch(block: Mapping[str, Any]) -> int:
+    """Optimiser steps that a recipe makes with a batch."""
+    return (
+        recursion_of(block.get("ucell", {}).get("recursion", "default")).supervised if block["arch"] == "ucell" else 1
+    )
 
 
 def _patches_of(source: Source, bins: int, counts: Mapping[str, int]) -> int | None:
