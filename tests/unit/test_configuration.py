@@ -26,7 +26,9 @@ def changed(config, path, value):
     return config
 
 
-@pytest.mark.parametrize("study", ["", "real.yaml", "published.yaml"])
+@pytest.mark.parametrize(
+    "study", ["", *sorted(path.name for path in (Path(__file__).parents[2] / "config/studies").glob("*.yaml"))]
+)
 def test_the_studies_that_come_with_frugalseg_are_in_order(default, root, study):
     files = [root / "config/config.yaml"]
     if study:
