@@ -166,7 +166,12 @@ class Run:
         """Hash of all that decides the result: recipe, seed, code, starting weights, and patches."""
         recipe = asdict(self.recipe)
         del recipe["save_every"]
-        code = ("frugalseg.training", "frugalseg.kernels.augment", "frugalseg.kernels.batch_norm")
+        code = (
+            "frugalseg.training",
+            "frugalseg.models.cost",
+            "frugalseg.kernels.augment",
+            "frugalseg.kernels.batch_norm",
+        )
         parameters = {
             "recipe": recipe,
             "seed": self.seed,
