@@ -124,6 +124,31 @@ PROBLEMS = {
         "recipes.small needs 'steps' or 'epochs', and only one of them",
     ),
     "unknown parent": (["recipes", "small", "parent"], "big", "recipes.small.parent is 'big'"),
+    "keeping without a strength": (
+        ["recipes", "small", "keep"],
+        {"method": "ewc"},
+        "recipes.small.keep lacks the key 'strength', which 'ewc' needs",
+    ),
+    "strength of a frozen encoder": (
+        ["recipes", "small", "keep"],
+        {"method": "frozen", "strength": 1},
+        "recipes.small.keep.strength means nothing to the method 'frozen'",
+    ),
+    "patches of another method than ewc": (
+        ["recipes", "small", "keep"],
+        {"method": "l2sp", "strength": 1, "patches": 8},
+        "recipes.small.keep.patches means nothing unless recipes.small.keep.method is 'ewc'",
+    ),
+    "misspelt way of keeping": (
+        ["recipes", "small", "keep"],
+        {"method": "l2-sp", "strength": 1},
+        "recipes.small.keep.method is 'l2-sp'; did you mean 'l2sp'?",
+    ),
+    "adapters that keep": (
+        ["recipes", "small"],
+        {"arch": "cpnet", "steps": 1, "lora": {}, "keep": {"method": "l2sp", "strength": 1}},
+        "recipes.small.keep does not go with lora",
+    ),
     "unknown chain in a phenomenon": (
         ["phenomena", "fine_tuning_forgets", "chains", "after"],
         "cyto_to_hysto",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from frugalseg.training.frozen import encoder_of
+
 TOKEN = 8
 """Side in pixels of a token of ``ucell``; importing the network would import PyTorch whenever Snakemake starts."""
 
@@ -40,7 +42,32 @@ def recipe_problems(
             f"recipes.{name}.crop is {recipe['crop']}; ucell cuts it into tokens of {TOKEN} x {TOKEN} pixels: "
             f"make it a multiple of {TOKEN}",
         )
+    yield from _keep_problems(name, recipe)
     yield from _weights_problems(name, recipes)
+
+
+def _keep_problems(name: str, recipe: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "keep" not in recipe:
+        return
+    keep, where = recipe["keep"], f"recipes.{name}.keep"
+    method = keep["method"]
+    if "lora" in recipe:
+        yield (
+            "keep",
+            f"{where} does not go with lora, which leaves the parent's weights as they are; take one of them away",
+        )
+    if method == "frozen" and "strength" in keep:
+        yield "keep", f"{where}.strength means nothing to the method 'frozen'; take it away"
+    if method != "frozen" and "strength" not in keep:
+        yield "keep", f"{where} lacks the key 'strength', which {method!r} needs; 0 keeps nothing"
+    if method != "ewc" and "patches" in keep:
+        yield "keep", f"{where}.patches means nothing unless {where}.method is 'ewc'; take it away"
+    if method == "frozen" and not encoder_of(recipe["arch"]):
+        yield (
+            "keep",
+            f"{where}: the arch {recipe['arch']!r} has no encoder to be frozen; name its modules in "
+            "frugalseg.training.frozen, or choose another method",
+        )
 
 
 def _weights_problems(name: str, recipes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

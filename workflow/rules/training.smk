@@ -7,6 +7,9 @@ rule train:
         coresets=coresets_of_stage,
         patches=patches_of_stage("train"),
         validation=patches_of_stage("validation"),
+        # Elastic weight consolidation asks how much the parent's own patches need each weight.
+        parent_coresets=coresets_of_parent,
+        parent_patches=patches_of_parent,
     output:
         weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
         curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",

@@ -61,6 +61,7 @@ def train(
     adapters: str | Path | None = None,
     min_cells: int = 5,
     validation: Sequence[Patches] = (),
+    parent_sources: Sequence[Source] = (),
     device: str | torch.device = "cpu",
     description: str = "training",
 ) -> Result:
@@ -91,6 +92,8 @@ def train(
         Patches with fewer cells are left out, and counted.
     validation : sequence of Patches
         Stores on which the loss is watched; it chooses nothing.
+    parent_sources : sequence of Source
+        What the weights to start from were trained on last; elastic weight consolidation looks at it.
     device : str or torch.device
         Where to train.
     description : str
@@ -99,14 +102,14 @@ def train(
     Raises
     ------
     ValueError
-        When the recipe and the patches do not fit each other, see `Sampler`.
+        When the recipe and the patches do not fit each other, see `Sampler`, or the recipe needs `parent_sources`.
     TakenOverError
         When another run of the same training waits for `state_folder`, which goes on from the state that was saved.
     FloatingPointError
         When the loss is no longer a finite number.
     """
     device = torch.device(device)
-    run = Run(model, sources, recipe, seed, min_cells, validation, device)
+    run = Run(model, sources, recipe, seed, min_cells, validation, device, parent_sources)
     # Of several processes that train together the first writes the files.
     with hold(state_folder, run.stamp()) if leads() else nullcontext() as state:
         saved = of_first(state.load() if state else None)
