@@ -149,6 +149,31 @@ PROBLEMS = {
         {"arch": "cpnet", "steps": 1, "lora": {}, "keep": {"method": "l2sp", "strength": 1}},
         "recipes.small.keep does not go with lora",
     ),
+    "unknown recipe to interpolate": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "smal", "alpha": 0.5},
+        "recipes.small.interpolate.recipe is 'smal'; did you mean 'small'?",
+    ),
+    "interpolation of interpolations": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "small", "alpha": 0.5},
+        "recipes.small.interpolate.recipe is 'small', which trains nothing itself",
+    ),
+    "interpolation of another network": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "foreground", "alpha": 0.5},
+        "recipes.small takes the weights of 'foreground' and differs from it in arch, ",
+    ),
+    "interpolation beyond the child": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "small", "alpha": 2},
+        "recipes.small.interpolate.alpha is 2",
+    ),
+    "two places for models to come from": (
+        ["recipes", "small"],
+        {"arch": "cpnet", "steps": 1, "weights": "foreground", "interpolate": {"recipe": "foreground", "alpha": 0}},
+        "recipes.small has weights and interpolate",
+    ),
     "unknown chain in a phenomenon": (
         ["phenomena", "fine_tuning_forgets", "chains", "after"],
         "cyto_to_hysto",

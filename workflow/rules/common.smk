@@ -12,6 +12,7 @@ SEEDED_SELECTORS = [
 FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS]
 FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
+INTERPOLATED_RECIPES = [name for name, recipe in config["recipes"].items() if "interpolate" in recipe]
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
@@ -64,18 +65,24 @@ def weights_of(model):
 
 
 def named_weights(wildcards):
-    model = (wildcards.recipe, wildcards.chain, int(wildcards.seed))
-    return weights_of(experiments.trained_as(model, config["recipes"]))
+    return weights_of(experiments.trained_as(model_of(wildcards), config["recipes"]))
+
+
+def model_of(wildcards):
+    return wildcards.recipe, wildcards.chain, int(wildcards.seed)
 
 
 def parent_of(wildcards):
-    model = (wildcards.recipe, wildcards.chain, int(wildcards.seed))
-    return experiments.parent_of(model, config["recipes"])
+    return experiments.parent_of(model_of(wildcards), config["recipes"])
 
 
 def parent_weights(wildcards):
     parent = parent_of(wildcards)
     return weights_of(parent) if parent else []
+
+
+def child_weights(wildcards):
+    return weights_of(experiments.child_of(model_of(wildcards), config["recipes"]))
 
 
 # An order by lot is checked for them before anything is trained.

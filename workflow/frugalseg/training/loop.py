@@ -118,7 +118,7 @@ def train(
             if state:
                 print(f"{description}: goes on from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
         if state:
-            _write_log(run.rows, Path(log))
+            write_log(run.rows, Path(log))
         next_save = (run.step // recipe.save_every + 1) * recipe.save_every
         with Progress(description, run.steps, run.step, silent=state is None) as progress:
             while run.step < run.steps:
@@ -126,7 +126,7 @@ def train(
                 if run.step % recipe.validate_every == 0 or run.step == run.steps:
                     run.add_row()
                     if state:
-                        _write_log(run.rows, Path(log))
+                        write_log(run.rows, Path(log))
                 if state and run.step >= next_save and run.supervision.between_batches:
                     state.save(run.state_dict())
                     next_save += recipe.save_every
@@ -143,7 +143,7 @@ def train(
     )
 
 
-def _write_log(rows: Sequence[Sequence[float]], path: Path) -> None:
+def write_log(rows: Sequence[Sequence[float]], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     lines = [",".join("" if math.isnan(value) else f"{value:.8g}" for value in row) for row in rows]
