@@ -112,6 +112,11 @@ PROBLEMS = {
         "sum",
         "selectors.random.gain means nothing to the method 'random'",
     ),
+    "clusters of another method": (
+        ["selectors", "kcenter", "clusters"],
+        5,
+        "selectors.kcenter.clusters means nothing to the method 'kcenter'",
+    ),
     "selector under a reserved name": (
         ["selectors", "some"],
         {"method": "few"},
