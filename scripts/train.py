@@ -18,6 +18,8 @@ if __name__ == "__main__":
         coresets=[Path(path) for path in snakemake.input.coresets],
         validation=[Path(path).parent for path in snakemake.input.validation],
         parent=Path(snakemake.input.parent) if snakemake.input.parent else None,
+        parent_patches=[Path(path).parent for path in snakemake.input.parent_patches],
+        parent_coresets=[Path(path) for path in snakemake.input.parent_coresets],
     )
     launch(
         train_stage,

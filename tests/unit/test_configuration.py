@@ -152,6 +152,11 @@ PROBLEMS = {
         "sum",
         "selectors.random.gain means nothing to the method 'random'",
     ),
+    "clusters of another method": (
+        ["selectors", "kcenter", "clusters"],
+        5,
+        "selectors.kcenter.clusters means nothing to the method 'kcenter'",
+    ),
     "selector under a reserved name": (
         ["selectors", "some"],
         {"method": "few"},
@@ -164,6 +169,56 @@ PROBLEMS = {
         "recipes.small needs 'steps' or 'epochs' or 'compute', and only one of them",
     ),
     "unknown parent": (["recipes", "small", "parent"], "big", "recipes.small.parent is 'big'"),
+    "keeping without a strength": (
+        ["recipes", "small", "keep"],
+        {"method": "ewc"},
+        "recipes.small.keep lacks the key 'strength', which 'ewc' needs",
+    ),
+    "strength of a frozen encoder": (
+        ["recipes", "small", "keep"],
+        {"method": "frozen", "strength": 1},
+        "recipes.small.keep.strength means nothing to the method 'frozen'",
+    ),
+    "patches of another method than ewc": (
+        ["recipes", "small", "keep"],
+        {"method": "l2sp", "strength": 1, "patches": 8},
+        "recipes.small.keep.patches means nothing unless recipes.small.keep.method is 'ewc'",
+    ),
+    "misspelt way of keeping": (
+        ["recipes", "small", "keep"],
+        {"method": "l2-sp", "strength": 1},
+        "recipes.small.keep.method is 'l2-sp'; did you mean 'l2sp'?",
+    ),
+    "adapters that keep": (
+        ["recipes", "small"],
+        {"arch": "cpnet", "steps": 1, "lora": {}, "keep": {"method": "l2sp", "strength": 1}},
+        "recipes.small.keep does not go with lora",
+    ),
+    "unknown recipe to interpolate": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "smal", "alpha": 0.5},
+        "recipes.small.interpolate.recipe is 'smal'; did you mean 'small'?",
+    ),
+    "interpolation of interpolations": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "small", "alpha": 0.5},
+        "recipes.small.interpolate.recipe is 'small', which trains nothing itself",
+    ),
+    "interpolation of another network": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "foreground", "alpha": 0.5},
+        "recipes.small takes the weights of 'foreground' and differs from it in arch, ",
+    ),
+    "interpolation beyond the child": (
+        ["recipes", "small", "interpolate"],
+        {"recipe": "small", "alpha": 2},
+        "recipes.small.interpolate.alpha is 2",
+    ),
+    "two places for models to come from": (
+        ["recipes", "small"],
+        {"arch": "cpnet", "steps": 1, "weights": "foreground", "interpolate": {"recipe": "foreground", "alpha": 0}},
+        "recipes.small has weights and interpolate",
+    ),
     "unknown chain in a phenomenon": (
         ["phenomena", "fine_tuning_forgets", "chains", "after"],
         "cyto_to_hysto",

@@ -1,5 +1,6 @@
 """Two processes that train one network, beside one process that sees the whole batch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from frugalseg import models
 from frugalseg.training import distributed
 from frugalseg.training.distributed import SharedNetwork, launch
+from frugalseg.training.keep import Keep
 from frugalseg.training.loop import train
 from frugalseg.training.lora import Adapters
 from frugalseg.training.recipe import Recipe
@@ -90,6 +92,36 @@ def test_two_processes_see_the_losses_of_the_joint_batch(arch, tmp_path):
     assert distance(one, two) < 1e-3 * distance(one, start)
     # The first process writes for both.
     assert (tmp_path / "log.txt").read_text().count("step 6 of 6") == 1
+
+
+def keep_discs(folder: Path, device: torch.device) -> None:
+    """Fine-tune a small network by every way of keeping the old."""
+    old, new = disc_patches(seed=2), disc_patches()
+    for method in ("l2sp", "ewc", "lwf", "frozen"):
+        keep = Keep.of({"method": method} | ({} if method == "frozen" else {"strength": 2.0}), "cpnet")
+        train(
+            build("cpnet"),
+            [Source("new", new, np.arange(len(new)))],
+            replace(RECIPES["cpnet"], keep=keep),
+            seed=0,
+            min_cells=0,
+            weights=folder / method / "model.pt",
+            log=folder / method / "log.csv",
+            state_folder=folder / method / "state",
+            parent_sources=[Source("old", old, np.arange(len(old)))],
+            device=device,
+        )
+
+
+def test_two_processes_keep_the_old_as_one_does(tmp_path):
+    keep_discs(tmp_path / "one", torch.device("cpu"))
+    launch(keep_discs, PAIR, str(tmp_path / "log.txt"), tmp_path / "two")
+    start = build("cpnet").state_dict()
+    for method in ("l2sp", "ewc", "lwf", "frozen"):
+        one, two = (torch.load(tmp_path / name / method / "model.pt", weights_only=True) for name in ("one", "two"))
+        assert distance(one, two) < 1e-3 * distance(one, start), method
+        one, two = (pd.read_csv(tmp_path / name / method / "log.csv") for name in ("one", "two"))
+        pd.testing.assert_frame_equal(one, two, rtol=1e-3)
 
 
 def distance(one, two):

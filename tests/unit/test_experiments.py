@@ -2,7 +2,7 @@
 
 import pytest
 
-from frugalseg.experiments import expand, models, requests
+from frugalseg.experiments import child_of, expand, made_from, models, parent_of, requests, trained_as
 
 EXPERIMENT = {
     "chains": [
@@ -46,3 +46,37 @@ def test_requests_name_every_metrics_file_in_order():
 def test_a_placeholder_without_a_list_is_refused():
     with pytest.raises(ValueError, match=r"'cyto@dq\{percent\}' has no list for \{percent\}"):
         expand({**EXPERIMENT, "chains": ["cyto@dq{percent}"]})
+
+
+RECIPES = {
+    "small": {},
+    "kept": {"parent": "small", "parent_seed": 5},
+    "between": {"interpolate": {"recipe": "kept", "alpha": 0.5}},
+    "shown": {"weights": "between"},
+    "after": {"parent": "between"},
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "sources"),
+    [
+        (("small", "a", 0), []),
+        (("small", "a_to_b", 0), [("small", "a", 0)]),
+        (("kept", "a_to_b", 0), [("small", "a", 5)]),
+        # Between the child that its recipe names and that child's parent.
+        (("between", "a_to_b", 0), [("small", "a", 5), ("kept", "a_to_b", 0)]),
+        (("shown", "a_to_b", 0), [("small", "a", 5), ("kept", "a_to_b", 0)]),
+        (("after", "a_to_b_to_c", 0), [("between", "a_to_b", 0)]),
+        (("after", "a_to_b", 0), [("kept", "a", 0)]),
+    ],
+)
+def test_models_are_made_from_their_parents_and_interpolated_ones_from_their_child_too(model, sources):
+    assert made_from(model, RECIPES) == sources
+    assert parent_of(model, RECIPES) == (sources[0] if sources else None)
+
+
+def test_an_interpolated_first_stage_is_that_of_the_recipe_it_names():
+    for recipe in ("kept", "between", "shown"):
+        assert trained_as((recipe, "a", 0), RECIPES) == ("kept", "a", 0)
+    assert trained_as(("shown", "a_to_b", 0), RECIPES) == ("between", "a_to_b", 0)
+    assert child_of(("between", "a", 0), RECIPES) is None

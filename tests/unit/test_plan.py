@@ -187,6 +187,19 @@ def test_a_model_of_another_recipe_is_not_done(tiny):
     assert not is_trained(("small", "cyto", 0), tiny)
 
 
+def test_interpolated_models_take_no_steps_and_no_hours(tiny):
+    before = costs(tiny, speeds(tiny), remaining=False)["replay"]
+    tiny["recipes"]["between"] = {**tiny["recipes"]["small"], "interpolate": {"recipe": "small", "alpha": 0.5}}
+    tiny["experiments"]["replay"]["chains"].append({"chain": "cyto_to_histo", "recipe": "between", "label": "between"})
+    after = costs(tiny, speeds(tiny), remaining=False)["replay"]
+    assert [model for model in after.new if model not in before.new] == [("between", "cyto_to_histo", 0)]
+    assert (after.steps, after.train) == (before.steps, before.train)
+    assert after.stored == before.stored + 1000
+    assert after.evaluate > before.evaluate
+    ordered = with_parents([("between", "cyto_to_histo", 0)], tiny)
+    assert ordered == [("small", "cyto", 0), ("small", "cyto_to_histo", 0), ("between", "cyto_to_histo", 0)]
+
+
 def test_energy_is_shown_where_the_throughput_has_it(tiny):
     parts = costs(tiny, speeds(tiny), remaining=False)
     assert "kWh" not in table(parts, speeds(tiny))

@@ -1,6 +1,7 @@
 """Selectors and the coresets cut from their orders."""
 
 import itertools
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_dq_draws_from_the_same_bins_at_random(features):
         assert set(drawn.order[drawn.bins == number].tolist()) == set(head.order[head.bins == number].tolist())
 
 
-@pytest.mark.parametrize("method", ["dq", "random", "kcenter"])
+@pytest.mark.parametrize("method", ["dq", "random", "kcenter", "herding", "typicality"])
 def test_small_rates_lie_inside_large_ones(method, features):
     patches = pd.DataFrame({"image": ["one"] * len(features)})
     chosen = run(method, features, patches, 0)
@@ -110,6 +111,75 @@ def test_kcenter_takes_the_farthest_patch(kind):
         features = generator.integers(-2, 3, (60, 4)).astype(float)
     expected = kcenter_by_definition(features)
     assert selection.order("kcenter", torch.from_numpy(features), 0).tolist() == expected
+
+
+def herding_by_definition(features):
+    order = []
+    while len(order) < len(features):
+        rest = [x for x in range(len(features)) if x not in order]
+        gaps = [np.square(features.mean(0) - features[[*order, x]].mean(0)).sum() for x in rest]
+        order.append(rest[int(np.argmin(gaps))])
+    return order
+
+
+@pytest.mark.parametrize("kind", ["random", "duplicated", "integer"])
+def test_herding_keeps_the_mean_of_the_picks_at_the_mean_of_all(kind):
+    generator = np.random.default_rng(11)
+    features = generator.standard_normal((60, 4)) + 3
+    if kind == "duplicated":
+        features = np.repeat(features[:20], 3, axis=0)
+    if kind == "integer":
+        # Of 64 integers the mean is exact, so that true ties are ties in both.
+        features = generator.integers(-2, 3, (64, 4)).astype(float)
+    order = selection.order("herding", torch.from_numpy(features), 0).tolist()
+    if kind == "random":
+        assert order == herding_by_definition(features)
+    for k, pick in enumerate(order, start=1):
+        rest = order[k - 1 :]
+        gaps = [np.square(features.mean(0) - features[[*order[: k - 1], x]].mean(0)).sum() for x in rest]
+        assert gaps[0] <= min(gaps) + 1e-12, k
+        copies = [x for x in rest if (features[x] == features[pick]).all()]
+        assert pick == min(copies)
+
+
+def typicality_by_definition(features, clusters):
+    """Round robin over clusters, the largest first, each in the order of mean distances to 20 neighbours in it."""
+    orders = []
+    for members in sorted(clusters, key=len, reverse=True):
+        means = []
+        for x in members:
+            distances = sorted(float(np.linalg.norm(features[x] - features[y])) for y in members if y != x)[:20]
+            means.append(sum(distances) / max(1, len(distances)))
+        orders.append([x for _, x in sorted(zip(means, members, strict=True))])
+    turns = range(max(map(len, orders)))
+    return [(order[turn], number) for turn in turns for number, order in enumerate(orders) if turn < len(order)]
+
+
+def test_typicality_takes_the_densest_of_every_cluster_in_turn():
+    generator = np.random.default_rng(5)
+    sizes = [40, 7, 25, 1]
+    labels = generator.permutation(np.repeat(np.arange(4), sizes))
+    features = 100 * np.eye(4)[labels] + generator.standard_normal((73, 4))
+    clusters = [np.flatnonzero(labels == label).tolist() for label in range(4)]
+    order, bins = selection.select("typicality", torch.from_numpy(features), 0, clusters=4)
+    assert list(zip(order.tolist(), bins.tolist(), strict=True)) == typicality_by_definition(features, clusters)
+
+
+def test_typicality_of_copies_and_of_few_patches():
+    copies = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).repeat(4, 1)
+    order, bins = selection.select("typicality", copies, 0)
+    assert bins.max() == 4
+    assert sorted(order[:5].tolist()) == [0, 1, 2, 3, 4]
+    for number in range(5):
+        assert order[bins == number].tolist() == sorted(order[bins == number].tolist())
+    assert selection.order("typicality", copies[:1], 0).tolist() == [0]
+
+
+def test_typicality_has_every_row_for_its_own_in_blocks(monkeypatch, features):
+    whole = selection.order("typicality", features, 0, clusters=2)
+    # The package has the function under the name of its module.
+    monkeypatch.setattr(sys.modules["frugalseg.selection.typicality"], "_BLOCK", 7)
+    assert torch.equal(selection.order("typicality", features, 0, clusters=2), whole)
 
 
 def test_few_takes_whole_images(patches):

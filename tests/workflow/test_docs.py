@@ -196,7 +196,7 @@ def what_make_says(checkout: Checkout, command: str) -> str:
 HANDLERS: dict[str, Callable[[Checkout, str], str]] = {
     r"make (demo|study|fetch|plan)\b": dry_run_of_make,
     r"make (setup|test|lint|bench|docs)$": what_make_says,
-    r"\.venv/bin/snakemake .* results/.* --configfile config/studies/(plates|herding|context)\.yaml$": run_small,
+    r"\.venv/bin/snakemake .* results/.* --configfile config/studies/(plates|moderate|context)\.yaml$": run_small,
     r"\.venv/bin/snakemake --unlock ": Checkout.run_once,
     r"\.venv/bin/snakemake ": dry_run,
     r"\.venv/bin/python ": Checkout.run_once,
@@ -225,16 +225,19 @@ def test_the_example_dataset_is_read(checkout):
 
 
 def test_the_example_selector_puts_patches_in_order(checkout):
-    run_small(checkout, command_with("coresets/cyto/herding.npz"))
-    results = checkout.folder / "results/herding"
-    with np.load(results / "coresets/cyto/herding.npz") as coreset:
+    run_small(checkout, command_with("coresets/cyto/moderate.npz"))
+    results = checkout.folder / "results/moderate"
+    with np.load(results / "coresets/cyto/moderate.npz") as coreset:
         order = coreset["order"]
     features = np.load(results / "features/cyto.npy").astype(np.float64)
     assert sorted(order) == list(range(len(features)))
     distances = np.linalg.norm(features - features.mean(axis=0), axis=1)
-    assert order[0] == distances.argmin()
-    assert "The selector *herding* was herding (Rebuffi et al. 2017)" in (results / "tables/methods.md").read_text()
-    assert "small/cyto@herding10/seed0/model.pt" in dry_run(checkout, command_with(" selectors_cyto --configfile"))
+    assert order[0] == abs(distances - np.median(distances)).argmin()
+    assert (
+        "The selector *moderate* was a moderate coreset (Xia et al. 2023)"
+        in (results / "tables/methods.md").read_text()
+    )
+    assert "small/cyto@moderate10/seed0/model.pt" in dry_run(checkout, command_with(" selectors_cyto --configfile"))
 
 
 def test_the_example_model_is_trained(checkout):

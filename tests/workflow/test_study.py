@@ -111,6 +111,17 @@ def test_the_study_describes_itself(tiny):
     assert costs["complete"].all()
 
 
+def test_an_interpolated_model_lies_between_parent_and_child(tiny):
+    models = tiny.folder / "results/tiny/models"
+    names = ("small/cyto@dq5", "small/cyto@dq5_to_histo", "between/cyto@dq5_to_histo")
+    parent, child, between = (torch.load(models / name / "seed0/model.pt", weights_only=True) for name in names)
+    for name, tensor in between.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.75 * parent[name] + 0.25 * child[name], msg=name)
+    assert not (models / "between/cyto@dq5").exists()
+    assert json.loads((models / names[2] / "seed0/model.json").read_text())["steps"] == 0
+
+
 def test_the_first_stage_is_the_parent_of_the_second(tiny):
     models = tiny.folder / "results/tiny/models/small"
     first = torch.load(models / "cyto/seed0/model.pt", weights_only=True)

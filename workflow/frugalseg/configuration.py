@@ -23,6 +23,9 @@ from frugalseg.recipe_checks import recipe_problems
 
 KeyPath = tuple[str | int, ...]
 
+# Options of selectors, by the method that they mean something to.
+_OPTIONS = {"gain": "dq", "sample": "dq", "clusters": "typicality"}
+
 
 class ConfigError(ValueError):
     """Everything that is wrong with a config, one line a problem."""
@@ -261,7 +264,7 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         for key, message in recipe_problems(name, config["recipes"], nearest):
             yield ("recipes", name, key), message
     for name, selector in config["selectors"].items():
-        surplus = [key for key in ("gain", "sample") if key in selector and selector["method"] != "dq"]
+        surplus = [key for key, method in _OPTIONS.items() if key in selector and selector["method"] != method]
         if surplus:
             yield (
                 ("selectors", name, surplus[0]),

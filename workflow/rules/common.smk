@@ -12,6 +12,7 @@ SEEDED_SELECTORS = [
 FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS]
 FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
+INTERPOLATED_RECIPES = [name for name, recipe in config["recipes"].items() if "interpolate" in recipe]
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
@@ -64,14 +65,24 @@ def weights_of(model):
 
 
 def named_weights(wildcards):
-    model = (wildcards.recipe, wildcards.chain, int(wildcards.seed))
-    return weights_of(experiments.trained_as(model, config["recipes"]))
+    return weights_of(experiments.trained_as(model_of(wildcards), config["recipes"]))
+
+
+def model_of(wildcards):
+    return wildcards.recipe, wildcards.chain, int(wildcards.seed)
+
+
+def parent_of(wildcards):
+    return experiments.parent_of(model_of(wildcards), config["recipes"])
 
 
 def parent_weights(wildcards):
-    model = (wildcards.recipe, wildcards.chain, int(wildcards.seed))
-    parent = experiments.parent_of(model, config["recipes"])
+    parent = parent_of(wildcards)
     return weights_of(parent) if parent else []
+
+
+def child_weights(wildcards):
+    return weights_of(experiments.child_of(model_of(wildcards), config["recipes"]))
 
 
 # An order by lot is checked for them before anything is trained.
@@ -87,18 +98,39 @@ def coreset_of(dataset, selector, seed):
     return f"<results>/coresets/{dataset}/{selector}{seeded}.npz"
 
 
-def coresets_of_stage(wildcards):
+def coresets_of_chain(chain, seed):
     return [
-        coreset_of(source.dataset, source.subset.selector, wildcards.seed)
-        for source in chains.parse(wildcards.chain).sources
+        coreset_of(source.dataset, source.subset.selector, seed)
+        for source in chains.parse(chain).sources
         if source.subset
     ]
 
 
+def patches_of_chain(chain, split):
+    return [f"<results>/patches/{source.dataset}/{split}/patches.csv" for source in chains.parse(chain).sources]
+
+
+def coresets_of_stage(wildcards):
+    return coresets_of_chain(wildcards.chain, wildcards.seed)
+
+
 def patches_of_stage(split):
-    return lambda wildcards: [
-        f"<results>/patches/{source.dataset}/{split}/patches.csv" for source in chains.parse(wildcards.chain).sources
-    ]
+    return lambda wildcards: patches_of_chain(wildcards.chain, split)
+
+
+def consolidated_parent(wildcards):
+    keep = config["recipes"][wildcards.recipe].get("keep", {})
+    return parent_of(wildcards) if keep.get("method") == "ewc" else None
+
+
+def coresets_of_parent(wildcards):
+    parent = consolidated_parent(wildcards)
+    return coresets_of_chain(*parent[1:]) if parent else []
+
+
+def patches_of_parent(wildcards):
+    parent = consolidated_parent(wildcards)
+    return patches_of_chain(parent[1], "train") if parent else []
 
 
 def figures_of(config):

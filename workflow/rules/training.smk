@@ -7,6 +7,9 @@ rule train:
         coresets=coresets_of_stage,
         patches=patches_of_stage("train"),
         validation=patches_of_stage("validation"),
+        # Elastic weight consolidation asks how much the parent's own patches need each weight.
+        parent_coresets=coresets_of_parent,
+        parent_patches=patches_of_parent,
     output:
         weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
         curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
@@ -49,4 +52,30 @@ use rule train as train_adapters with:
         recipe=one_of(LORA_RECIPES),
 
 
-ruleorder: train_adapters > train
+# Between a parent and its child: nothing is trained, so a sweep of alpha costs no more than its evaluation.
+rule interpolate:
+    input:
+        parent=parent_weights,
+        child=child_weights,
+    output:
+        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
+        curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
+        description="<results>/models/{recipe}/{chain}/seed{seed}/model.json",
+    log:
+        "<results>/logs/interpolate/{recipe}/{chain}/seed{seed}.txt",
+    benchmark:
+        "<results>/benchmarks/train/{recipe}/{chain}/seed{seed}.jsonl"
+    wildcard_constraints:
+        recipe=one_of(INTERPOLATED_RECIPES),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
+        bins=lookup("bins", within=config),
+        min_cells=lookup("patches/min_cells", within=config),
+        code=fingerprint("frugalseg.interpolation"),
+    script:
+        "../../scripts/interpolate.py"
+
+
+ruleorder: interpolate > train_adapters > train

@@ -133,6 +133,8 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
 def _training(model: Model, config: Mapping[str, Any], speeds: Mapping[str, Any], counts: Mapping[str, int]) -> Cost:
     steps = steps_of(model, config, counts)
     speed = speeds["recipes"].get(model[0], {})
+    if steps == 0:
+        return Cost(stored=speed.get("bytes", 0), known="bytes" in speed)
     if steps is None or "seconds_per_step" not in speed:
         return Cost(steps=steps or 0, stored=speed.get("bytes", 0), known=False)
     return Cost(

@@ -14,7 +14,7 @@ import torch
 
 from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
-from frugalseg.experiments import Model, models, parent_of, trained_as, width_models
+from frugalseg.experiments import Model, made_from, models, trained_as, width_models
 from frugalseg.models.cost import step_flops
 from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
@@ -51,13 +51,11 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
 
 
 def with_parents(names: Iterable[Model], config: Mapping[str, Any]) -> list[Model]:
-    """The models and all the models they were fine-tuned from, each once, parents first."""
+    """The models and all the models they were fine-tuned from or interpolated between, each once, parents first."""
     ordered: dict[Model, None] = {}
     for model in names:
-        lineage = [model]
-        while (parent := parent_of(lineage[-1], config["recipes"])) is not None:
-            lineage.append(parent)
-        ordered |= dict.fromkeys(reversed(lineage))
+        if model not in ordered:
+            ordered |= dict.fromkeys([*with_parents(made_from(model, config["recipes"]), config), model])
     return list(ordered)
 
 
@@ -116,9 +114,14 @@ def megapixels_of_tests(config: Mapping[str, Any]) -> dict[str, float]:
 
 
 def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int]) -> int | None:
-    """Optimiser steps of a model's last stage, patches with few cells counted in; None where patches are not counted yet."""
+    """Optimiser steps of a model's last stage, patches with few cells counted in; None where patches are not counted yet.
+
+    A model that is interpolated between others takes none.
+    """
     recipe_name, chain, _ = model
     block = config["recipes"][recipe_name]
+    if "interpolate" in block:
+        return 0
     recipe = Recipe.of(block)
     flops = partial(_step_flops, json.dumps(block))
     if recipe.epochs is None:

@@ -38,7 +38,7 @@ _SECONDS_OF_STEPS = 20.0
 _LONG_STEP = 4.0
 
 _SPEEDS_OF_NETWORK = (
-    *("arch", "target", "channels", "widths", "ucell", "lora", "optimiser", "average"),
+    *("arch", "target", "channels", "widths", "ucell", "lora", "keep", "optimiser", "average"),
     *("batch", "crop", "precision", "augmentation", "rescale", "scale_range"),
 )
 
@@ -139,8 +139,8 @@ def _measure_recipe(block: Mapping[str, Any], patches: Patches, budget: float, d
     sources = [Source("random", patches, np.arange(len(patches)))]
     recipe = Recipe.of({**block, "epochs": None, "compute": None, "steps": _MOST_STEPS})
     # One patch is enough to compile kernels.
-    Run(network, sources, replace(recipe, batch=1), 0, 0, [], device).advance()
-    run = Run(network, sources, recipe, 0, 0, [], device)
+    Run(network, sources, replace(recipe, batch=1), 0, 0, [], device, sources).advance()
+    run = Run(network, sources, recipe, 0, 0, [], device, sources)
     seconds, steps, joules = _advance(run, 0.0, device)
     # A short first step warms up the device; a long one is not made twice.
     if seconds < _LONG_STEP:

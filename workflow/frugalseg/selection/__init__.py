@@ -14,10 +14,19 @@ from torch import Tensor
 from frugalseg.chains import SEEDED_METHODS
 from frugalseg.selection.dq import dq
 from frugalseg.selection.few import few
+from frugalseg.selection.herding import herding
 from frugalseg.selection.kcenter import kcenter
 from frugalseg.selection.random import random
+from frugalseg.selection.typicality import typicality
 
-SELECTORS = {"dq": dq, "random": random, "kcenter": kcenter, "few": few}
+SELECTORS = {
+    "dq": dq,
+    "random": random,
+    "kcenter": kcenter,
+    "herding": herding,
+    "typicality": typicality,
+    "few": few,
+}
 SEEDED = SEEDED_METHODS
 
 

@@ -139,7 +139,7 @@ class SharedNetwork(nn.Module):
                 "or the resource 'gpu' of training in the profile"
             )
         _share_batch_norms(network)
-        self._part = slice(dist.get_rank() * batch // processes(), (dist.get_rank() + 1) * batch // processes())
+        self._part = _part_of(batch)
         self._network = DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     def forward(self, images: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
@@ -151,6 +151,18 @@ class SharedNetwork(nn.Module):
     def initial_state(self, images: Tensor) -> Tensor:
         """State that the recursion of this process's part of a batch starts from."""
         return self._network.module.initial_state(images[self._part])
+
+
+def predict_in_parts(predict: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Outputs of a whole batch (B, ...), of which every process computes its part; B divides among them."""
+    if processes() == 1:
+        return predict(images)
+    return gather(predict(images[_part_of(len(images))])).flatten(0, 1)
+
+
+def _part_of(batch: int) -> slice:
+    """The images of a batch that this process sees."""
+    return slice(dist.get_rank() * batch // processes(), (dist.get_rank() + 1) * batch // processes())
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):

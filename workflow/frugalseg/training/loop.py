@@ -61,6 +61,7 @@ def train(
     adapters: str | Path | None = None,
     min_cells: int = 5,
     validation: Sequence[Patches] = (),
+    parent_sources: Sequence[Source] = (),
     device: str | torch.device = "cpu",
     description: str = "training",
 ) -> Result:
@@ -91,6 +92,8 @@ def train(
         Patches with fewer cells are left out, and counted.
     validation : sequence of Patches
         Stores on which the loss is watched; it chooses nothing.
+    parent_sources : sequence of Source
+        What the weights to start from were trained on last; elastic weight consolidation looks at it.
     device : str or torch.device
         Where to train.
     description : str
@@ -99,14 +102,14 @@ def train(
     Raises
     ------
     ValueError
-        When the recipe and the patches do not fit each other, see `Sampler`.
+        When the recipe and the patches do not fit each other, see `Sampler`, or the recipe needs `parent_sources`.
     TakenOverError
         When another run of the same training waits for `state_folder`, which goes on from the state that was saved.
     FloatingPointError
         When the loss is no longer a finite number.
     """
     device = torch.device(device)
-    run = Run(model, sources, recipe, seed, min_cells, validation, device)
+    run = Run(model, sources, recipe, seed, min_cells, validation, device, parent_sources)
     # Of several processes that train together the first writes the files.
     with hold(state_folder, run.stamp()) if leads() else nullcontext() as state:
         saved = of_first(state.load() if state else None)
@@ -115,7 +118,7 @@ def train(
             if state:
                 print(f"{description}: goes on from step {run.step} of {run.steps}", file=sys.stderr, flush=True)
         if state:
-            _write_log(run.rows, Path(log))
+            write_log(run.rows, Path(log))
         next_save = (run.step // recipe.save_every + 1) * recipe.save_every
         with Progress(description, run.steps, run.step, silent=state is None) as progress:
             while run.step < run.steps:
@@ -123,7 +126,7 @@ def train(
                 if run.step % recipe.validate_every == 0 or run.step == run.steps:
                     run.add_row()
                     if state:
-                        _write_log(run.rows, Path(log))
+                        write_log(run.rows, Path(log))
                 if state and run.step >= next_save and run.supervision.between_batches:
                     state.save(run.state_dict())
                     next_save += recipe.save_every
@@ -140,7 +143,7 @@ def train(
     )
 
 
-def _write_log(rows: Sequence[Sequence[float]], path: Path) -> None:
+def write_log(rows: Sequence[Sequence[float]], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     lines = [",".join("" if math.isnan(value) else f"{value:.8g}" for value in row) for row in rows]

@@ -12,6 +12,9 @@ from torch.optim.sgd import sgd
 
 from frugalseg.training.recipe import Recipe
 
+# Of Adam, added to the root of the mean squared gradient.
+_EPSILON = 1e-8
+
 
 class Optimiser(Protocol):
     """What the training loop asks of an optimiser.
@@ -29,6 +32,9 @@ class Optimiser(Protocol):
 
     def step(self, lr: float) -> None:
         """Move every parameter against its gradient."""
+
+    def rates(self, lr: float) -> list[float | Tensor]:
+        """How far steps like the last one take each parameter per unit of a gradient that stays."""
 
 
 def build(recipe: Recipe, parameters: list[nn.Parameter]) -> Optimiser:
@@ -96,9 +102,17 @@ class AdamW:
             beta2=beta2,
             lr=lr,
             weight_decay=self._weight_decay,
-            eps=1e-8,
+            eps=_EPSILON,
             maximize=False,
         )
+
+    def rates(self, lr: float) -> list[float | Tensor]:
+        """Rate of every parameter: the learning rate by the root of its mean squared gradient."""
+        _, beta2 = self._betas
+        return [
+            lr / ((square / (1 - beta2**step)).sqrt() + _EPSILON)
+            for square, step in zip(self._squares, self._steps, strict=True)
+        ]
 
 
 class MomentumSGD:
@@ -158,6 +172,10 @@ class MomentumSGD:
             nesterov=self._nesterov,
             maximize=False,
         )
+
+    def rates(self, lr: float) -> list[float | Tensor]:
+        """Rate of every parameter: momentum adds a gradient up over 1 / (1 - momentum) steps."""
+        return [lr / (1 - self._momentum)] * len(self._parameters)
 
 
 def _forget_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from frugalseg.training.keep import Keep
 from frugalseg.training.lora import Adapters
 
 _TERA = 1e12
@@ -40,6 +41,8 @@ class Recipe:
         Decay of the running mean of the weights that is kept in their place; None: the last weights are kept.
     lora : Adapters or None
         Low-rank adapters that are trained in place of the weights.
+    keep : Keep or None
+        What keeps a fine-tuned network from forgetting; None: nothing does.
     schedule : {"cellpose", "constant", "warmup", "poly"}
         See `frugalseg.training.schedules`.
     augmentation : {"cellpose", "ucell"}
@@ -69,6 +72,7 @@ class Recipe:
     gradient_clip: float | None = None
     average: float | None = None
     lora: Adapters | None = None
+    keep: Keep | None = None
     schedule: str = "cellpose"
     augmentation: str = "cellpose"
     rescale: bool = False
@@ -81,6 +85,8 @@ class Recipe:
         lengths = {name: getattr(self, name) for name in ("steps", "epochs", "compute")}
         if sum(length is not None for length in lengths.values()) != 1:
             raise ValueError(f"a recipe has steps, epochs or compute, one of them; this one has {lengths}")
+        if self.lora and self.keep:
+            raise ValueError("a recipe has lora or keep, not both: adapters leave the parent's weights as they are")
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> Recipe:
@@ -89,6 +95,8 @@ class Recipe:
         values = {name: value for name, value in block.items() if name in names}
         if values.get("lora"):
             values["lora"] = Adapters.of(values["lora"])
+        if values.get("keep"):
+            values["keep"] = Keep.of(values["keep"], block["arch"])
         return cls(**values)
 
     @property

@@ -20,9 +20,14 @@ from frugalseg.fingerprint import fingerprint
 from frugalseg.kernels.augment import random_affine, random_stretch
 from frugalseg.models.cost import step_flops
 from frugalseg.training import checkpoints, lora, schedules
+from frugalseg.training.anchor import Anchor
 from frugalseg.training.average import WeightAverage
-from frugalseg.training.distributed import SharedNetwork, processes
+from frugalseg.training.distillation import Distillation
+from frugalseg.training.distributed import SharedNetwork, of_first, processes
 from frugalseg.training.feed import Crops, Feed
+from frugalseg.training.fisher import fisher_information
+from frugalseg.training.frozen import freeze
+from frugalseg.training.keep import Keep
 from frugalseg.training.losses import LOSSES
 from frugalseg.training.optimiser import build as build_optimiser
 from frugalseg.training.recipe import Recipe
@@ -58,10 +63,11 @@ class Run:
         min_cells: int,
         validation: Sequence[Patches],
         device: torch.device,
+        parent_sources: Sequence[Source] = (),
     ) -> None:
         self.recipe, self.sources, self.device = recipe, sources, device
         self.validation = [patches for patches in validation if len(patches)]
-        self.seed, self.min_cells = seed, min_cells
+        self.seed, self.min_cells, self.parent_sources = seed, min_cells, parent_sources
         self.generator = torch.Generator().manual_seed(seed)
         self.sampler = Sampler(sources, recipe.batch, min_cells, self.generator)
         # A recursive network learns from a batch in several steps.
@@ -75,14 +81,17 @@ class Run:
             # The bfloat16 path of processors takes the statistics of a process's own part of the batch.
             self.autocast_type = None
         self.model = model.to(device, memory_format=torch.channels_last)
-        self.network = SharedNetwork(self.model, recipe.batch) if processes() > 1 else self.model
         self.common_diameter = COMMON_DIAMETERS[recipe.augmentation] if recipe.rescale else None
-        _record_diameters(model, self.sampler.mean_diameter, self.common_diameter)
         self.loss = LOSSES[recipe.target]
+        self.frozen = recipe.keep.parts if recipe.keep else ()
+        freeze(self.model, self.frozen)
+        self.network = SharedNetwork(self.model, recipe.batch) if processes() > 1 else self.model
+        self.anchor, self.distillation = self._keep(recipe.keep)
+        _record_diameters(model, self.sampler.mean_diameter, self.common_diameter)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(recipe, trained)
         self.average = WeightAverage(trained, recipe.average) if recipe.average else None
-        self.feed = Feed(self.sampler, self.generator, self._augment, self.steps)
+        self.feed = Feed(self.sampler, self.generator, partial(self._augment, generator=self.generator), self.steps)
         halting = torch.Generator().manual_seed(seed)
         self.supervision = Supervision(self.feed, model, self.network, self._predict, halting)
         self.step = 0
@@ -94,11 +103,17 @@ class Run:
     def advance(self) -> Tensor:
         """Make one optimiser step; the loss stays on the device."""
         self.model.train()
+        freeze(self.model, self.frozen)
         with lora.computed_once(self.model):
-            loss = self.loss(*self.supervision.forward())
+            output, labels, flows = self.supervision.forward()
+            loss = self.loss(output, labels, flows)
+            if self.distillation:
+                loss = loss + self.distillation(self.supervision.images, output)
             self.optimiser.zero_grad()
             loss.backward()
         self.optimiser.step(self.lr(self.step))
+        if self.anchor:
+            self.anchor.pull(self.optimiser.rates(self.lr(self.step)))
         if self.average:
             self.average.update()
         self.step += 1
@@ -179,20 +194,44 @@ class Run:
             "device": self.device.type,
             "autocast": str(self.autocast_type),
             "code": fingerprint(*code, type(self.model).__module__),
-            "sources": [[source.name, source.share] for source in self.sources],
-            "patches": [_patches_key(source.patches) for source in self.sources],
+            "sources": [[source.name, source.share] for source in self._all_sources],
+            "patches": [_patches_key(source.patches) for source in self._all_sources],
             "validation": [_patches_key(patches) for patches in self.validation],
         }
-        indices = {f"indices {number}": source.indices for number, source in enumerate(self.sources)}
+        indices = {f"indices {number}": source.indices for number, source in enumerate(self._all_sources)}
         return stamp_of(parameters, {**self.model.state_dict(), **indices})
 
-    def _augment(self, batch: Batch) -> Crops:
+    @property
+    def _all_sources(self) -> list[Source]:
+        return [*self.sources, *self.parent_sources]
+
+    def _keep(self, keep: Keep | None) -> tuple[Anchor | None, Distillation | None]:
+        """What keeps the weights that the run starts from, or the outputs that they give."""
+        if keep is None or not keep.strength:
+            return None, None
+        if keep.method == "lwf":
+            return None, Distillation(self.model, keep.strength, self.recipe.target, self._predict)
+        importance = self._importance(keep.patches) if keep.method == "ewc" else None
+        return Anchor(self.model, keep.strength, importance), None
+
+    def _importance(self, patches: int) -> dict[str, Tensor]:
+        """Fisher information of the weights at patches that the parent was trained on, augmented as in training."""
+        if not self.parent_sources:
+            raise ValueError("keep.method 'ewc' needs the patches of the parent's stage; give `parent_sources`")
+        generator = torch.Generator().manual_seed(self.seed)
+        sampler = Sampler(self.parent_sources, 1, self.min_cells, generator)
+        crops = (self._augment(sampler.draw(), generator) for _ in range(patches))
+        fisher = fisher_information(self.model, self.loss, crops)
+        # Sums of a GPU differ by rounding, and all processes have to pull alike.
+        return of_first({name: values.cpu() for name, values in fisher.items()})
+
+    def _augment(self, batch: Batch, generator: torch.Generator) -> Crops:
         crops = (self._send(part) for part in (batch.images, batch.labels, batch.flows))
         options = {"size": self.recipe.crop, "channels": self.model.in_channels}
         options["rescale"] = self._zoom(batch.diameters) if self.recipe.rescale else None
         if self.recipe.augmentation == "ucell":
-            return random_stretch(*crops, self.generator, **options)
-        return random_affine(*crops, self.generator, scale_range=self.recipe.scales, **options)
+            return random_stretch(*crops, generator, **options)
+        return random_affine(*crops, generator, scale_range=self.recipe.scales, **options)
 
     def _zoom(self, diameters: Tensor) -> Tensor:
         return zoom_to_diameter(diameters, self.common_diameter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,16 @@ class StageFiles:
         Folders of the patches that are watched.
     parent : Path or None
         Checkpoint of the parent chain.
+    parent_patches, parent_coresets : sequence of Path
+        As the first two, of the parent chain's last stage; for recipes that look at what the parent was trained on.
     """
 
     patches: Sequence[Path]
     coresets: Sequence[Path]
     validation: Sequence[Path]
     parent: Path | None
+    parent_patches: Sequence[Path] = ()
+    parent_coresets: Sequence[Path] = ()
 
 
 def train_stage(
@@ -107,8 +111,8 @@ def train_stage(
     with Meter(device) as meter:
         result = train(
             model,
-            list(sources_of(chain, files, config["bins"])),
-            Recipe.of(config["recipe"]),
+            list(sources_of(chain, files.patches, files.coresets, config["bins"])),
+            _recipe_of_stage(config["recipe"], files),
             seed=seed_of_stage(chain, seed),
             weights=weights,
             log=log,
@@ -116,6 +120,7 @@ def train_stage(
             adapters=adapters,
             min_cells=config["min_cells"],
             validation=[open_patches(folder) for folder in files.validation],
+            parent_sources=_sources_of_parent(chain, files, config["bins"]),
             device=device,
             description=f"{chain}, seed {seed}",
         )
@@ -168,22 +173,46 @@ def load_network(recipe: Mapping[str, Any], weights: str | Path) -> nn.Module:
     return ADAPTORS[recipe["target"]](network)
 
 
+def _recipe_of_stage(block: Mapping[str, Any], files: StageFiles) -> Recipe:
+    """The recipe of a stage; a first stage has nothing to keep."""
+    recipe = Recipe.of(block)
+    return recipe if files.parent else replace(recipe, keep=None)
+
+
 def seed_of_stage(chain: str, seed: int) -> int:
     """A seed of its own for every stage, so that stages of one chain do not repeat each other's random numbers."""
     digest = hashlib.sha256(f"{chain} {seed}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
 
 
-def sources_of(chain: str, files: StageFiles, bins: int) -> Iterator[Source]:
-    """The sources of a chain's last stage, each with the patches that its subset takes."""
-    orders = iter(files.coresets)
-    for source, folder in zip(parse(chain).sources, files.patches, strict=True):
+def sources_of(chain: str, stores: Sequence[Path], orders: Sequence[Path], bins: int) -> Iterator[Source]:
+    """The sources of a chain's last stage, each with the patches that its subset takes.
+
+    Parameters
+    ----------
+    chain : str
+        Name of the chain.
+    stores : sequence of Path
+        Folder of the patch store of each source.
+    orders : sequence of Path
+        The order of each source that has a subset.
+    bins : int
+        The study's number of bins.
+    """
+    remaining = iter(orders)
+    for source, folder in zip(parse(chain).sources, stores, strict=True):
         patches = open_patches(folder)
         indices = np.arange(len(patches))
         if source.subset:
-            path = next(orders)
+            path = next(remaining)
             indices = _take(path, source.subset.selector, source.subset.number, bins, len(patches))
         yield Source(str(source), patches, indices, source.share)
+
+
+def _sources_of_parent(chain: str, files: StageFiles, bins: int) -> list[Source]:
+    if not files.parent_patches:
+        return []
+    return list(sources_of(str(parse(chain).parent), files.parent_patches, files.parent_coresets, bins))
 
 
 def _take(path: Path, selector: str, number: str, bins: int, patches: int) -> np.ndarray:

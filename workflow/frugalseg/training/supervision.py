@@ -43,6 +43,8 @@ class Supervision:
 
     Attributes
     ----------
+    images : Tensor or None
+        Those of the last forward pass.
     between_batches : bool
         Whether the next step takes a new batch: where a run can be interrupted.
     """
@@ -58,6 +60,7 @@ class Supervision:
         self._feed, self._model, self._network = feed, model, network
         self._predict, self._generator = predict, generator
         self._recursive = hasattr(model, "initial_state")
+        self.images: Tensor | None = None
         self._crops: Crops | None = None
         self._state: Tensor | None = None
         self._made = 0
@@ -69,14 +72,14 @@ class Supervision:
     def forward(self) -> tuple[Tensor, Tensor, Tensor]:
         """Output of the network with the labels and flows that it is to have; see :mod:`frugalseg.training.losses`."""
         if not self._recursive:
-            images, labels, flows = self._feed.take()
-            return self._predict(self._network, images), labels, flows
+            self.images, labels, flows = self._feed.take()
+            return self._predict(self._network, self.images), labels, flows
         if self._crops is None:
             self._crops, self._made = self._feed.take(), 0
-        images, labels, flows = self._crops
+        self.images, labels, flows = self._crops
         if self._made == 0 or not self._model.carry:
-            self._state = self._network.initial_state(images)
-        output, self._state = self._predict(self._network, images, self._state)
+            self._state = self._network.initial_state(self.images)
+        output, self._state = self._predict(self._network, self.images, self._state)
         self._made += 1
         if self._made == supervised_steps(self._model):
             self._crops = None

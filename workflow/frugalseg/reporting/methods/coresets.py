@@ -98,6 +98,17 @@ def _kcenter(selector: Selector, references: References) -> str:
     return f"was greedy k-center {references.cite('kcenter')}, which takes the patch farthest from all patches taken before"
 
 
+def _herding(selector: Selector, references: References) -> str:
+    return f"was herding {references.cite('herding')}, which keeps the mean of the patches taken closest to that of all"
+
+
+def _typicality(selector: Selector, references: References) -> str:
+    return (
+        f"was typicality {references.cite('typicality')}, which takes from every cluster of patches in turn the one in the "
+        "densest place"
+    )
+
+
 def _dq(selector: Selector, references: References) -> str:
     within = "in the order of selection" if selector.block.get("sample", "head") == "head" else "in random order"
     return (
@@ -114,6 +125,8 @@ SELECTORS: dict[str, Callable[[Selector, References], str]] = {
     "dq": _dq,
     "random": _random,
     "kcenter": _kcenter,
+    "herding": _herding,
+    "typicality": _typicality,
     "few": _few,
 }
 """What each method does, as the sentence goes on that begins with the selector."""

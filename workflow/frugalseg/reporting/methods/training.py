@@ -11,6 +11,7 @@ from frugalseg.reporting.methods.networks import TARGETS, network, recursion, uc
 from frugalseg.reporting.methods.optimisation import augmentation, optimisation
 from frugalseg.reporting.references import References
 from frugalseg.reporting.words import listing, number, plural, words_for
+from frugalseg.training.keep import Keep
 from frugalseg.training.lora import Adapters
 
 
@@ -21,8 +22,13 @@ def training(config: Mapping[str, Any], references: References) -> str:
     names = list(dict.fromkeys(recipe for recipe, _, _ in models))
     sentences, told = [], {}
     for name in names:
+        if "interpolate" in config["recipes"][name]:
+            sentences.append(_between(name, config["recipes"][name], references))
+            continue
         of_recipe = [model for model in models if model[0] == name]
         sentences += _learning(name, of_recipe, config["recipes"], references, named=len(names) > 1)
+        if "keep" in config["recipes"][name]:
+            sentences.append(_keeping(name, config["recipes"][name], references))
         anew = any(parent_of(model, config["recipes"]) is None for model in of_recipe)
         settings = _settings(config["recipes"][name], references)
         same = told.setdefault(settings, name)
@@ -75,6 +81,39 @@ def _tuned_part(recipe: Mapping[str, Any], references: References) -> str:
     return (
         f"by low-rank adapters alone (LoRA; {references.cite('lora').strip('()')}), of rank {adapters.rank} and α = "
         f"{adapters.alpha:g}, in the layers with {layers} in their names"
+    )
+
+
+_KEPT = {
+    "l2sp": "every weight was pulled towards the parent's (L2-SP; {paper}), with a strength of {strength:g}",
+    "ewc": (
+        "every weight was pulled towards the parent's as much as the parent's loss on {patches} patches of its own stage "
+        "depends on it (elastic weight consolidation; {paper}), with a strength of {strength:g}"
+    ),
+    "lwf": (
+        "the parent's flows and cell probabilities on the new patches were learned beside their labels (learning without "
+        "forgetting; {paper}), with a weight of {strength:g}"
+    ),
+    "frozen": "the encoder was kept as the parent had it",
+}
+"""What `keep` does, by method."""
+
+
+def _keeping(name: str, recipe: Mapping[str, Any], references: References) -> str:
+    """What fine-tuning by a recipe does to keep what the parent has learned."""
+    words = words_for(recipe["keep"]["method"], _KEPT, "method of keeping the old")
+    paper = references.cite(recipe["keep"]["method"]).strip("()") if "{paper}" in words else ""
+    kept = Keep.of(recipe["keep"], recipe["arch"])
+    said = words.format(paper=paper, strength=kept.strength, patches=kept.patches)
+    return f"In fine-tuning with the recipe *{name}*, {said}."
+
+
+def _between(name: str, recipe: Mapping[str, Any], references: References) -> str:
+    block = recipe["interpolate"]
+    return (
+        f"Models of the recipe *{name}* are interpolated between those of *{block['recipe']}* and the ones they were "
+        f"fine-tuned from {references.cite('interpolation')}: weights and statistics of norms are {1 - block['alpha']:g} times "
+        f"the parent's and {block['alpha']:g} times the child's."
     )
 
 

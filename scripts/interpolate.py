@@ -1,0 +1,17 @@
+"""A model between a parent and its child, from their weights."""
+
+from frugalseg.interpolation import interpolate_stage
+from frugalseg.logs import record
+
+record(snakemake.log[0])
+interpolate_stage(
+    snakemake.wildcards.chain,
+    snakemake.wildcards.recipe,
+    int(snakemake.wildcards.seed),
+    snakemake.input.parent,
+    snakemake.input.child,
+    config={key: snakemake.params[key] for key in ("recipe", "bins", "min_cells")},
+    weights=snakemake.output.weights,
+    log=snakemake.output.curve,
+    description=snakemake.output.description,
+)
