@@ -138,8 +138,8 @@ def _smallest_alpha(within: Callable[[float], bool]) -> float:
         return 1.0
     if within(low):
         return low
-    # Forty halvings leave less than 1e-12.
-    for _ in range(40):
+    # Twenty halvings leave less than 1e-6.
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (low, middle) if within(middle) else (middle, high)
     return high

@@ -36,12 +36,15 @@ class Family:
         (X,) amounts, (T, 1) shapes -> (T, X).
     levels_off : bool
         Whether the basis tends to 0 from below as the amount grows: the level is then the asymptote.
+    last : int or None
+        Only so many of the largest amounts are fitted; None fits all.
     """
 
     formula: str
     shapes: Callable[[NDArray], NDArray]
     basis: Callable[[NDArray, NDArray], NDArray]
     levels_off: bool
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,20 @@ def _scales(amounts: NDArray) -> NDArray:
     return np.geomspace(amounts.min() / 4, amounts.max() * 4, _SHAPES)
 
 
-#: "Flat" says that data no longer matter; "logarithmic" never levels off; the others do, each in its own time.
+def _logarithm(amounts: NDArray, shapes: NDArray) -> NDArray:
+    return np.repeat(np.log(amounts)[None], len(shapes), axis=0)
+
+
+def _one_shape(amounts: NDArray) -> NDArray:
+    return np.ones(1)
+
+
+#: "Flat" says that data no longer matter; "logarithmic" never levels off, and "last three" is the same where the curve is
+#: now, for curves that rise faster than at first; the others level off, each in its own time.
 FAMILIES: dict[str, Family] = {
-    "flat": Family("level", lambda amounts: np.ones(1), lambda n, k: np.zeros((len(k), len(n))), True),
-    "logarithmic": Family(
-        "level + rise log(n)", lambda amounts: np.ones(1), lambda n, k: np.repeat(np.log(n)[None], len(k), 0), False
-    ),
+    "flat": Family("level", _one_shape, lambda n, k: np.zeros((len(k), len(n))), True),
+    "logarithmic": Family("level + rise log(n)", _one_shape, _logarithm, False),
+    "last three": Family("level + rise log(n), of the three largest n", _one_shape, _logarithm, False, last=3),
     "power law": Family(
         "level - rise n^-b", lambda amounts: np.geomspace(0.1, 3, _SHAPES), lambda n, b: -(n ** (-b)), True
     ),
@@ -107,6 +118,8 @@ def fit(family: Family, amounts: NDArray, scores: NDArray, weights: NDArray) -> 
     if len(amounts) < FEWEST:
         shapes = shapes[[len(shapes) // 2]]
     basis = family.basis(amounts, shapes[:, None])
+    if family.last is not None:
+        weights = np.where(np.arange(len(amounts)) < len(amounts) - family.last, 0, weights)
     weights = weights / weights.sum()
     centre = basis @ weights
     mean = scores @ weights

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import skew, t
+from scipy.special import stdtrit
 
 from frugalseg.evaluation.bootstrap import Estimate
 from frugalseg.evaluation.statistics import check_fraction, check_same_images, check_values
@@ -114,7 +114,7 @@ def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float],
     if variance <= (1e-12 * max(np.abs(array).max() for array in arrays)) ** 2:
         return Estimate(value, value, value)
     probability = (1 + level) / 2
-    quantile = (image_part * t.ppf(probability, count - 1) + seed_part * t.ppf(probability, freedom)) / variance
+    quantile = (image_part * stdtrit(count - 1, probability) + seed_part * stdtrit(freedom, probability)) / variance
     skewness = _skewness(of_images) / np.sqrt(count) * (image_part / variance) ** 1.5
     error = np.sqrt(variance)
     below, above = (float(error * _skewed(end, skewness)) for end in (quantile, -quantile))
@@ -156,9 +156,12 @@ def _seed_part(arrays: Sequence[NDArray], coefficients: Sequence[float]) -> tupl
 
 def _skewness(values: NDArray) -> float:
     """Skewness corrected for the number of values; 0 of two values, or of equal ones."""
-    if len(values) < 3 or np.ptp(values) <= 1e-12 * np.abs(values).max():
+    count = len(values)
+    centred = values - values.mean()
+    variance = float((centred**2).mean())
+    if count < 3 or variance <= (1e-12 * np.abs(values).max()) ** 2:
         return 0.0
-    return float(skew(values, bias=False))
+    return float((centred**3).mean()) / variance**1.5 * np.sqrt(count * (count - 1)) / (count - 2)
 
 
 def _skewed(quantile: float, skewness: float) -> float:

@@ -54,8 +54,10 @@ class Forecast:
     doubling : Doubling
         Of the largest amount.
     enough : Estimate
-        The amount beyond which no further doubling brings the margin; infinite where that is beyond what was followed,
-        eight times the largest amount, and the smallest amount where it holds from there on.
+        The amount beyond which no further doubling brings the margin: the smallest amount where it holds from there on,
+        infinite where it is beyond `followed`.
+    followed : float
+        Amount up to which the curves were followed, eight times the largest.
     outlook : {"enough", "rising", "undecided"}
         Whether the next doubling brings less than the margin, or at least it, or the interval has both.
     weights : mapping of str to float
@@ -70,6 +72,7 @@ class Forecast:
 
     doubling: Doubling
     enough: Estimate
+    followed: float
     outlook: Outlook
     weights: Mapping[str, float]
     grid: NDArray
@@ -156,6 +159,7 @@ def forecast(
     return Forecast(
         doubling=doubling,
         enough=_enough(amounts, fits, weights, drawn_fits, families, margin, level),
+        followed=_BEYOND * float(amounts[-1]),
         outlook=_outlook(doubling.gain, margin),
         weights=dict(zip(FAMILIES, weights.tolist(), strict=True)),
         grid=grid,
