@@ -19,7 +19,8 @@ FEWEST = 3
 
 #: The question is the next doubling: of what is held out, amounts up to so many times as large count, and the next one.
 _FAR = 4
-_SHAPES = 32
+# So close that the shape of a curve is no coarser than what its scores tell.
+_SHAPES = 96
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
         "few amounts": fewer than 4, so no family can be told from another. "one seed": how much a training varies is not
         known. "not rising": the largest amount is not shown to be better than the smallest. "falls": some amount is
         shown to be worse than the one before it. "noisy": the standard error of a score is larger than a third of the
-        rise.
+        rise from the smallest amount to the largest.
     """
     found: list[Warning_] = []
     if len(values) <= FEWEST:
@@ -198,7 +198,7 @@ def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
     if any(crossed_difference(*pair, level=level).high < 0 for pair in zip(values[1:], values[:-1], strict=True)):
         found.append("falls")
     means = values.mean(axis=(1, 2))
-    if np.sqrt(score_variances(values)).mean() > (means.max() - means.min()) / 3:
+    if np.sqrt(score_variances(values)).mean() > (means[-1] - means[0]) / 3:
         found.append("noisy")
     return tuple(found)
 

@@ -23,6 +23,9 @@ _WARNINGS = {
     "twice the data bring.",
 }
 
+#: Faults that stand in the answer itself: without them it reads like more than it is.
+_HEDGES = {"few amounts": "three numbers of images", "one seed": "one seed"}
+
 _NOTE = (
     "Intervals are for other seeds and other test images, 95 %. ± is the standard deviation over the test images of a run; "
     "the one in brackets is that of the runs' means. Difference: to all of the data, paired by image. p: Wilcoxon's "
@@ -42,8 +45,10 @@ def sentences(found: Answer, block: Mapping[str, Any]) -> list[str]:
     """
     name, margin = METRIC_NAMES[block["metric"]].partition(" (")[0], plain(block["margin"])
     foreseen = found.forecasts["images"]
+    hedges = [text for warning, text in _HEDGES.items() if warning in foreseen.warnings]
+    rule = stop_rule(foreseen, "images", f"{margin} {name}")
     return [
-        stop_rule(foreseen, "images", f"{margin} {name}"),
+        f"Going by {listing(hedges)} alone: {rule[0].lower()}{rule[1:]}" if hedges else rule,
         _shown(found, f"{margin} {name}"),
         f"95 % of the score of all is reached with about {_interval(found.reach, _count, ' images')}.",
         *(_WARNINGS[warning] for warning in foreseen.warnings),
