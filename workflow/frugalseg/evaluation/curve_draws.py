@@ -56,8 +56,10 @@ def seed_errors(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.zeros(amounts)
     residual = np.array([residual_variance(value) for value in values]) / images
     spread = np.array([seed_variance(value) for value in values]) + residual
-    # Models that agree to the bit have a variance of 0, of which there is no logarithm.
-    logarithms = np.log(np.maximum(spread, max(spread.max(), 1e-12) * 1e-4))
+    if spread.max() <= 0:
+        return np.zeros(amounts)
+    # Models that agree, as those that find nothing do, have no logarithm, or one that would tilt the line.
+    logarithms = np.log(np.maximum(spread, spread.max() * 1e-3))
     # The logarithm of a chi-square over its degrees of freedom is below 0 in the mean.
     freedom = seeds - 1
     logarithms = logarithms - (digamma(freedom / 2) - np.log(freedom / 2))
