@@ -151,6 +151,7 @@ def test_a_rising_curve_rises():
     assert found.doubling.gain.low <= 0.08 * np.log(2) <= found.doubling.gain.high
     assert found.enough.value > 256
     assert found.enough.high == np.inf
+    assert "far" in found.warnings
     assert found.doubling.amount == 128
     assert found.grid[-1] == pytest.approx(256)
     assert (found.low <= found.high).all()
@@ -179,6 +180,7 @@ def test_faults_of_curves():
     assert faults(well[:3]) == ("few amounts",)
     assert faults(well[:, :1]) == ("one seed",)
     assert "not rising" in faults(well[::-1])
+    assert faults(0 * well) == ("nothing learnt", "not rising", "noisy")
     bent = well.copy()
     bent[3] -= 0.2
     assert "falls" in faults(bent)

@@ -146,8 +146,9 @@ def test_the_page_and_the_figure(found, tmp_path):
     assert paths[1].read_bytes() == paths[3].read_bytes()
     figure = draw_learning_curve(found, block(), "A sentence.")
     left, right = figure.axes
+    (legend,) = figure.legends
     assert (left.get_xlabel(), right.get_xlabel()) == ("Annotated images", "Annotated cells")
-    assert {text.get_text() for text in left.get_legend().get_texts()} >= {
+    assert {text.get_text() for text in legend.get_texts()} >= {
         "next doubling",
         "one seed",
         "enough from here",
@@ -194,4 +195,8 @@ def test_models_that_find_nothing_have_an_answer_too(files):
     found = answer(read_curve(block(), *files, bins=10), block(), np.random.default_rng(0))
     assert found.forecasts["images"].doubling.gain == Estimate(0.0, 0.0, 0.0)
     assert "not rising" in found.forecasts["images"].warnings
+    assert sentences(found, block()) == [
+        "How many more are worth it cannot be said. All models score 0 on all test images, whatever they learnt from: train "
+        "them longer first."
+    ]
     assert "| images | 32 |" in to_markdown(found, block())

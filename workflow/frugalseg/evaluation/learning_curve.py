@@ -20,7 +20,9 @@ from frugalseg.evaluation.curve_families import CEILING, FAMILIES, FEWEST, Fit, 
 from frugalseg.evaluation.intervals import crossed_difference
 from frugalseg.evaluation.statistics import check_fraction
 
-Warning_ = Literal["few amounts", "one seed", "not rising", "falls", "noisy", "families disagree"]
+Warning_ = Literal[
+    "nothing learnt", "few amounts", "one seed", "not rising", "falls", "noisy", "families disagree", "far"
+]
 Outlook = Literal["enough", "rising", "undecided"]
 
 #: How far curves are followed beyond the largest amount, and how many amounts of it are looked at.
@@ -67,7 +69,8 @@ class Forecast:
     curve, low, high : np.ndarray
         (X,) the weighed curve and the ends of its pointwise intervals.
     warnings : tuple of str
-        What is not well behaved: see :func:`faults`.
+        What is not well behaved: see :func:`faults`; "families disagree" where those of some weight differ in the gain by
+        more than the margin; "far" where `enough` may be beyond twice the largest amount.
     """
 
     doubling: Doubling
@@ -155,10 +158,15 @@ def forecast(
     families = _draw_families(family_weights(amounts, drawn, variances), generator)
     doubling, by_family = _doubling(amounts[-1], fits, weights, drawn_fits, families, level)
     band = _drawn(drawn_fits, families, grid)
-    warnings = _warnings(values, by_family, weights, margin)
+    enough = _enough(amounts, fits, weights, drawn_fits, families, margin, level)
+    warnings = faults(values)
+    if np.ptp(by_family[weights >= 0.1]) > margin:
+        warnings = (*warnings, "families disagree")
+    if enough.high > 2 * amounts[-1]:
+        warnings = (*warnings, "far")
     return Forecast(
         doubling=doubling,
-        enough=_enough(amounts, fits, weights, drawn_fits, families, margin, level),
+        enough=enough,
         followed=_BEYOND * float(amounts[-1]),
         outlook=_outlook(doubling.gain, margin),
         weights=dict(zip(FAMILIES, weights.tolist(), strict=True)),
@@ -181,12 +189,15 @@ def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
     Returns
     -------
     tuple of str
-        "few amounts": fewer than 4, so no family can be told from another. "one seed": how much a training varies is not
-        known. "not rising": the largest amount is not shown to be better than the smallest. "falls": some amount is
-        shown to be worse than the one before it. "noisy": the standard error of a score is larger than a third of the
-        rise from the smallest amount to the largest.
+        "nothing learnt": all scores at the largest amount are 0. "few amounts": fewer than 4, so no family can
+        be told from another. "one seed": how much a training varies is not known. "not rising": the largest
+        amount is not shown to be better than the smallest. "falls": some amount is shown to be worse than the
+        one before it. "noisy": the standard error of a score is larger than a third of the rise from the
+        smallest amount to the largest.
     """
     found: list[Warning_] = []
+    if not values[-1].any():
+        found.append("nothing learnt")
     if len(values) <= FEWEST:
         found.append("few amounts")
     if values.shape[1] == 1:
@@ -201,13 +212,6 @@ def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
     if np.sqrt(score_variances(values)).mean() > (means[-1] - means[0]) / 3:
         found.append("noisy")
     return tuple(found)
-
-
-def _warnings(values: NDArray, gains: NDArray, weights: NDArray, margin: float) -> tuple[Warning_, ...]:
-    """Faults of the curve, and whether families of some weight differ in the gain by more than the margin."""
-    weighty = gains[weights >= 0.1]
-    apart: tuple[Warning_, ...] = ("families disagree",) if np.ptp(weighty) > margin else ()
-    return faults(values) + apart
 
 
 def _doubling(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from frugalseg.evaluation.bootstrap import Estimate
 from frugalseg.evaluation.learning_curve import Forecast
@@ -50,8 +49,8 @@ def draw_learning_curve(found: Answer, block: Mapping[str, Any], sentence: str) 
         _tick(axes, np.append(amounts, 2 * amounts[-1]))
         axes.set_xlabel(_LABELS[unit])
     panels[0].set_ylabel(METRIC_NAMES[block["metric"]])
-    panels[0].legend(loc="lower right")
     figure.suptitle(block["title"], fontsize=9)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.supxlabel(textwrap.fill(sentence, 125), **style.NOTE)
     return figure
 
@@ -109,11 +108,16 @@ def _reach(estimate: Estimate) -> tuple[float, float]:
 
 def _tick(axes: Axes, amounts: np.ndarray) -> None:
     """Ticks at the amounts themselves, but for those that would stand on their neighbour's label."""
+    apart = (amounts[-1] / amounts[0]) ** 0.09
     kept = [amounts[-1]]
     for amount in amounts[-2::-1]:
-        if kept[-1] / amount > (amounts[-1] / amounts[0]) ** 0.09:
+        if kept[-1] / amount > apart:
             kept.append(amount)
-    axes.set_xticks(kept)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 9.5 else f"{value:.2g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xticks(kept, [_count(amount) for amount in kept])
     axes.minorticks_off()
+
+
+def _count(amount: float) -> str:
+    if amount >= 10_000:
+        return f"{amount / 1000:.3g}k"
+    return f"{amount:,.0f}" if amount >= 9.5 else f"{amount:.2g}"

@@ -14,6 +14,7 @@ from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.reporting.words import listing, plain, plural
 
 _WARNINGS = {
+    "nothing learnt": "All models score 0 on all test images, whatever they learnt from: train them longer first.",
     "few amounts": "With fewer than four numbers of images no kind of curve can be told from another.",
     "one seed": "There is one seed, so how much a training varies by chance is not known, and every interval is too narrow.",
     "not rising": "All data are not shown to be better than the fewest.",
@@ -21,6 +22,7 @@ _WARNINGS = {
     "noisy": "The error of a score is larger than a third of the whole rise.",
     "families disagree": "Kinds of curves that foresee these data about as well differ by more than the margin on what "
     "twice the data bring.",
+    "far": "What is said of more than twice the data is a guess.",
 }
 
 #: Faults that stand in the answer itself: without them it reads like more than it is.
@@ -45,6 +47,8 @@ def sentences(found: Answer, block: Mapping[str, Any]) -> list[str]:
     """
     name, margin = METRIC_NAMES[block["metric"]].partition(" (")[0], plain(block["margin"])
     foreseen = found.forecasts["images"]
+    if "nothing learnt" in foreseen.warnings:
+        return ["How many more are worth it cannot be said. " + _WARNINGS["nothing learnt"]]
     hedges = [text for warning, text in _HEDGES.items() if warning in foreseen.warnings]
     rule = stop_rule(foreseen, "images", f"{margin} {name}")
     return [
@@ -102,10 +106,11 @@ def _shown(found: Answer, margin: str) -> str:
     all_images = _count(found.measured.amounts["images"].iloc[-1])
     if row is None:
         return f"No smaller number of images is shown to be as good as all {all_images} within {margin}."
+    tests = "two one-sided tests" + (" over the images of one seed" if found.measured.scores.shape[1] == 1 else "")
     equal = max(found.comparisons[chain].equivalence.p for chain in found.measured.chains[row:-1])
     return (
         f"The score is saturated at {_count(found.measured.amounts['images'].iloc[row])} images: from there on it is "
-        f"within {margin} of that of all {all_images} (two one-sided tests, p = {_probability(equal)})."
+        f"within {margin} of that of all {all_images} ({tests}, p {_compared_to(equal)})."
     )
 
 
@@ -128,7 +133,7 @@ def _measured(found: Answer) -> list[list[str]]:
         ]
         if chain in found.comparisons:
             compared = found.comparisons[chain]
-            equal = f"{'yes' if compared.equivalence.holds else 'no'} (p = {_probability(compared.equivalence.p)})"
+            equal = f"{'yes' if compared.equivalence.holds else 'no'} (p {_compared_to(compared.equivalence.p)})"
             difference = compared.difference
             row += [_score(difference.value), _ends(difference, _score), _probability(compared.p), equal]
         else:
@@ -187,6 +192,10 @@ def _count(value: float, followed: float = math.inf) -> str:
 
 def _probability(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def _compared_to(p: float) -> str:
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
