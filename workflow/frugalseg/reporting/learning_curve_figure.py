@@ -49,7 +49,7 @@ def draw_learning_curve(found: Answer, block: Mapping[str, Any], sentence: str) 
         _tick(axes, np.append(amounts, 2 * amounts[-1]))
         axes.set_xlabel(_LABELS[unit])
     panels[0].set_ylabel(METRIC_NAMES[block["metric"]])
-    figure.suptitle(block["title"], fontsize=9)
+    panels[0].set_title(block["title"], loc="left")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.supxlabel(textwrap.fill(sentence, 125), **style.NOTE)
     return figure
