@@ -7,6 +7,7 @@
 #   evaluation  model -> metrics of every test image
 #   widths      untrained networks of every width -> scores -> a choice, and its proof by training
 #   reporting   metrics -> tables, figures, phenomena
+#   answers     metrics -> what the study says to the person who ran it: how many more images
 #
 # An experiment of the config is a target of its own: snakemake forgetting
 import gc
@@ -51,6 +52,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/widths.smk"
 include: "workflow/rules/reporting.smk"
+include: "workflow/rules/answers.smk"
 
 
 wildcard_constraints:
@@ -61,6 +63,7 @@ wildcard_constraints:
     seed="[0-9]+",
     experiment=one_of(config["experiments"]),
     scan=one_of(config["widths"]),
+    curve=one_of(config["learning_curves"]),
 
 
 rule all:
@@ -68,6 +71,7 @@ rule all:
     input:
         collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
         collect("<results>/tables/{scan}.md", scan=config["widths"]),
+        collect("<results>/tables/{curve}.md", curve=config["learning_curves"]),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
         "<results>/tables/patches.md",
         "<results>/tables/methods.md",
@@ -88,7 +92,7 @@ for name, experiment in config["experiments"].items():
             f"<results>/figures/{name}.png" if "figure" in experiment else [],
 
 
-for name in config["widths"]:
+for name in [*config["widths"], *config["learning_curves"]]:
 
     rule:
         name:

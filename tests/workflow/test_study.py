@@ -29,6 +29,10 @@ def test_every_result_is_there(tiny):
     assert all(
         part in page for part in ("| sensitivity | published |", "| parameter count |", "| cap4 |", "| cmunext |")
     )
+    # So few steps find no cell at any number of images, and the answer says so.
+    assert (results / "figures/more_cyto.svg").stat().st_size
+    assert "How many more are worth it cannot be said." in (results / "tables/more_cyto.md").read_text()
+    assert pd.read_csv(results / "tables/more_cyto.csv")["images"].tolist() == [2, 5, 60, 120]
     assert "Verdict" in (results / "tables/phenomena.md").read_text()
 
 

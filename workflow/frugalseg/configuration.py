@@ -18,7 +18,7 @@ from jsonschema.exceptions import ValidationError
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
 from frugalseg.data.downloads.description import below_data_root, needed
 from frugalseg.experiment_checks import experiment_problems
-from frugalseg.experiments import expand, width_recipes
+from frugalseg.experiments import curve_chains, expand, width_recipes
 from frugalseg.recipe_checks import recipe_problems
 
 KeyPath = tuple[str | int, ...]
@@ -95,6 +95,8 @@ def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             error.path = path  # type: ignore[attr-defined]
             raise
         yield from ((path, entry.chain) for entry in entries)
+    for name, block in config.get("learning_curves", {}).items():
+        yield from ((("learning_curves", name, "numbers"), chain) for chain in curve_chains(block))
     segmentations = config.get("figures", {}).get("segmentations", {})
     yield from ((("figures", "segmentations", "chains"), chain) for chain in segmentations.get("chains", []))
     for name, phenomenon in config.get("phenomena", {}).items():
@@ -260,6 +262,8 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from _name_problems(("figures", name), block, config)
     for name, block in config["widths"].items():
         yield from _widths_problems(name, block, config)
+    for name, block in config["learning_curves"].items():
+        yield from _curve_problems(name, block, config)
     for name in config["recipes"]:
         for key, message in recipe_problems(name, config["recipes"], nearest):
             yield ("recipes", name, key), message
@@ -299,6 +303,23 @@ def _widths_problems(name: str, block: Mapping[str, Any], config: Mapping[str, A
     strange = sorted(set(training.get("caps", [])) - set(block["caps"]))
     if strange:
         yield path, f"widths.{name}.training.caps has {strange}, which are not among the caps that are scanned"
+
+
+def _curve_problems(name: str, block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    path, where = ("learning_curves", name), f"learning_curves.{name}"
+    yield from _name_problems(path, block, config)
+    for section in ("experiments", "widths"):
+        if name in config[section]:
+            yield path, f"{where}: there is a block of this name in {section}; choose another"
+    if block["metric"] == "hd95":
+        yield (*path, "metric"), f"{where}.metric is 'hd95'; choose a score from 0 to 1, of which larger is better"
+    if config["recipes"].get(block["recipe"], {}).get("target") == "foreground":
+        yield (*path, "recipe"), f"{where}.recipe {block['recipe']!r} learns foreground; choose one that finds cells"
+    if block["selector"] not in IMAGE_SELECTORS and max(block["numbers"]) >= 100:
+        yield (
+            (*path, "numbers"),
+            f"{where}.numbers has {max(block['numbers'])}; all of the dataset is there anyhow: take it away",
+        )
 
 
 def _recipes_of_widths(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -343,7 +364,7 @@ def _name_problems(path: KeyPath, block: Mapping[str, Any], config: Mapping[str,
         + [item["recipe"] for item in items if "recipe" in item],
         "test": ([block["test"]] if "test" in block else []) + list(block.get("tests", [])),
         "dataset": [block["dataset"]] if "dataset" in block else [],
-        "selector": list(block.get("selectors", [])),
+        "selector": list(block.get("selectors", [])) + ([block["selector"]] if "selector" in block else []),
     }
     known = {
         "recipe": config["recipes"],

@@ -194,10 +194,28 @@ def width_models(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     return [(recipe, block["dataset"], seed) for recipe in width_recipes(block) for seed in block["training"]["seeds"]]
 
 
+def curve_chains(block: Mapping[str, Any]) -> list[str]:
+    """Chains of a learning curve, from the fewest data to all of them.
+
+    Parameters
+    ----------
+    block : mapping
+        A block of ``learning_curves`` in the config: every number of its selector is a subset of its dataset.
+    """
+    dataset, selector = block["dataset"], block["selector"]
+    return [*(f"{dataset}@{selector}{number:g}" for number in sorted(block["numbers"])), dataset]
+
+
+def curve_models(block: Mapping[str, Any]) -> list[Model]:
+    """Every (recipe, chain, seed) of a learning curve, chain by chain."""
+    return [(block["recipe"], chain, seed) for chain in curve_chains(block) for seed in block["seeds"]]
+
+
 def study_models(config: Mapping[str, Any]) -> list[Model]:
     """Every model that the tables of a completed config need, each once, under the recipe that makes it."""
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
-    named = [*models(config["experiments"].values()), *proofs]
+    curves = [model for block in config["learning_curves"].values() for model in curve_models(block)]
+    named = [*models(config["experiments"].values()), *proofs, *curves]
     return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
 
 

@@ -136,6 +136,7 @@ def patches_of_parent(wildcards):
 def figures_of(config):
     drawn = [name for name, experiment in config["experiments"].items() if "figure" in experiment]
     drawn += config["widths"]
+    drawn += config["learning_curves"]
     return drawn + [name for name in ("patches", "features", "segmentations") if name in config["figures"]]
 
 
@@ -160,6 +161,19 @@ def metrics_of_widths(wildcards):
         f"<results>/metrics/{recipe}/{chain}/seed{seed}/{chain}.csv"
         for recipe, chain, seed in experiments.width_models(config["widths"][wildcards.scan])
     ]
+
+
+def metrics_of_curve(wildcards):
+    block = config["learning_curves"][wildcards.curve]
+    return [
+        f"<results>/metrics/{recipe}/{chain}/seed{seed}/{block['test']}.csv"
+        for recipe, chain, seed in experiments.curve_models(block)
+    ]
+
+
+def coresets_of_curve(wildcards):
+    block = config["learning_curves"][wildcards.curve]
+    return [coreset_of(block["dataset"], block["selector"], seed) for seed in block["seeds"]]
 
 
 def published_widths(wildcards):

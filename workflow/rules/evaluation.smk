@@ -21,7 +21,14 @@ rule evaluate:
     params:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe],
         code=fingerprint(
-            "frugalseg.evaluation",
+            # Not the whole of frugalseg.evaluation: what is made of the metrics later does not change them.
+            "frugalseg.evaluation.evaluate",
+            "frugalseg.evaluation.prediction",
+            "frugalseg.evaluation.windows",
+            "frugalseg.evaluation.samples",
+            "frugalseg.evaluation.foreground",
+            "frugalseg.evaluation.metrics",
+            "frugalseg.evaluation.boundaries",
             "frugalseg.kernels.flows",
             "frugalseg.kernels.overlap",
             "frugalseg.kernels.batch_norm",

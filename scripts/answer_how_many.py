@@ -1,0 +1,26 @@
+"""How many more images: the answer, its table and its figure, from the metrics of the models of a learning curve."""
+
+from pathlib import Path
+
+import numpy as np
+
+from frugalseg.experiments import curve_models
+from frugalseg.logs import record
+from frugalseg.reporting import style
+from frugalseg.reporting.learning_curve_answer import answer, to_table
+from frugalseg.reporting.learning_curve_data import read_curve
+from frugalseg.reporting.learning_curve_figure import draw_learning_curve
+from frugalseg.reporting.learning_curve_text import sentences, to_markdown
+from frugalseg.reporting.page import to_page
+
+record(snakemake.log[0])
+block, files = snakemake.params.block, snakemake.input
+metrics = dict(zip(curve_models(block), files.metrics, strict=True))
+measured = read_curve(block, metrics, files.coresets, files.patches, files.images, snakemake.params.bins)
+found = answer(measured, block, np.random.default_rng(0))
+to_table(found).to_csv(snakemake.output.csv, index=False)
+text = to_markdown(found, block)
+Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
+Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+figure = draw_learning_curve(found, block, sentences(found, block)[0])
+style.save(figure, snakemake.output.png, snakemake.output.svg)

@@ -1,0 +1,35 @@
+"""Dry runs of what the study says to the person who ran it."""
+
+import re
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.workflow
+
+
+def test_a_learning_curve_trains_each_model_once_and_shares_those_of_experiments(workflow):
+    curve = {
+        "title": "How many more images of cyto?",
+        "dataset": "cyto",
+        "selector": "few",
+        "numbers": [2, 4, 8],
+        "test": "cyto",
+        "recipe": "small",
+        "seeds": [0, 1],
+    }
+    (workflow.folder / "more.yaml").write_text(yaml.safe_dump({"learning_curves": {"more_cyto": curve}}))
+    # The experiment alone, both, and the curve alone: models of all of cyto are the same.
+    outputs = [
+        workflow.run(*targets, "--dry-run", "--configfile", "more.yaml")
+        for targets in (["redundancy"], ["redundancy", "more_cyto"], ["more_cyto"])
+    ]
+    alone, both, curve = (
+        set(re.findall(r"^    output: (\S+/model\.pt),", output, flags=re.MULTILINE)) for output in outputs
+    )
+    assert len(curve) == 4 * 2
+    assert both == alone | curve
+    assert len(alone & curve) == 2
+    assert "rule answer_how_many:" in outputs[2]
+    assert "results/demo/tables/more_cyto.md" in outputs[2]
+    assert "results/demo/figures/more_cyto.png" in outputs[2]

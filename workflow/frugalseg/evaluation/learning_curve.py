@@ -1,0 +1,290 @@
+"""How many more? What the next doubling of the annotated images is expected to bring, and from where on it brings little.
+
+No single family of curves is trusted: several are fitted, and each counts as much as it foresees the larger amounts of
+the curve from the smaller ones. The interval comes from drawing seeds and test images anew and going through the whole
+fit, with the choice of the family as uncertain as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from frugalseg.evaluation.bootstrap import Estimate
+from frugalseg.evaluation.curve_draws import draw_curves, score_variances
+from frugalseg.evaluation.curve_families import CEILING, FAMILIES, FEWEST, Fit, family_weights, fit_all
+from frugalseg.evaluation.intervals import crossed_difference
+from frugalseg.evaluation.statistics import check_fraction
+
+Warning_ = Literal[
+    "nothing learnt", "few amounts", "one seed", "not rising", "falls", "noisy", "families disagree", "far"
+]
+Outlook = Literal["enough", "rising", "undecided"]
+
+#: How far curves are followed beyond the largest amount, and how many amounts of it are looked at.
+_BEYOND = 8
+_STEPS = 240
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """What twice the amount is expected to bring.
+
+    Attributes
+    ----------
+    amount : float
+        From here, to twice as much.
+    score, gain : Estimate
+        At twice the amount, and beyond what the curve says at the amount itself.
+    """
+
+    amount: float
+    score: Estimate
+    gain: Estimate
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A learning curve and where it leads.
+
+    Attributes
+    ----------
+    doubling : Doubling
+        Of the largest amount.
+    enough : Estimate
+        The amount beyond which no further doubling brings the margin: the smallest amount where it holds from there on,
+        infinite where it is beyond `followed`.
+    followed : float
+        Amount up to which the curves were followed, eight times the largest.
+    outlook : {"enough", "rising", "undecided"}
+        Whether the next doubling brings less than the margin, or at least it, or the interval has both.
+    weights : mapping of str to float
+        Family -> its weight.
+    grid : np.ndarray
+        (X,) amounts from the smallest to twice the largest.
+    curve, low, high : np.ndarray
+        (X,) the weighed curve and the ends of its pointwise intervals.
+    warnings : tuple of str
+        What is not well behaved: see :func:`faults`; "families disagree" where those of some weight differ in the gain by
+        more than the margin; "far" where `enough` may be beyond twice the largest amount.
+    """
+
+    doubling: Doubling
+    enough: Estimate
+    followed: float
+    outlook: Outlook
+    weights: Mapping[str, float]
+    grid: NDArray
+    curve: NDArray
+    low: NDArray
+    high: NDArray
+    warnings: tuple[Warning_, ...]
+
+
+def check_curve(amounts: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The amounts (R,) and scores (R, S, I) of a learning curve as float64.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three amounts, they do not grow from above 0, or the scores are not one (seeds, images)
+        an amount with two images or more, within [0, 1].
+    """
+    amounts, values = np.asarray(amounts, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if amounts.ndim != 1 or len(amounts) < FEWEST:
+        raise ValueError(
+            f"amounts: must be a list of {FEWEST} or more, not of shape {amounts.shape}; train at more rates"
+        )
+    if amounts[0] <= 0 or (np.diff(amounts) <= 0).any():
+        raise ValueError(f"amounts: must grow, from above 0, not {amounts.tolist()}")
+    if values.ndim != 3 or len(values) != len(amounts) or values.shape[1] == 0 or values.shape[2] < 2:
+        raise ValueError(
+            f"values: must be ({len(amounts)} amounts, seeds, two images or more), not of shape {values.shape}"
+        )
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= CEILING):
+        raise ValueError("values: must be scores from 0 to 1, of which larger is better; a distance has no such curve")
+    return amounts, values
+
+
+def forecast(
+    amounts: ArrayLike,
+    values: ArrayLike,
+    margin: float,
+    generator: np.random.Generator,
+    *,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Forecast:
+    """Foresee what more of the same data would bring.
+
+    Parameters
+    ----------
+    amounts : array_like
+        (R,), growing: annotated images, or instances, of which a model learnt.
+    values : array_like
+        (R, S, I): its scores in [0, 1], for every seed, on the same test images.
+    margin : float
+        The gain that is not worth a doubling, above 0, in the unit of the score.
+    generator : np.random.Generator
+    draws : int
+        Curves that are drawn and fitted.
+    level : float
+        Probability that the intervals are meant to cover, in (0, 1).
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    ValueError
+        As of :func:`check_curve`, or if `margin` or `level` is out of range.
+    """
+    amounts, values = check_curve(amounts, values)
+    if not margin > 0:
+        raise ValueError(f"margin: must be above 0, not {margin}; give the gain that is not worth a doubling")
+    check_fraction(level, "level")
+    variances = score_variances(values)
+    grid = np.geomspace(amounts[0], 2 * amounts[-1], _STEPS)
+    observed = values.mean(axis=(1, 2))[None]
+    weights = family_weights(amounts, observed, variances)[0]
+    fits = fit_all(amounts, observed, 1 / variances)
+    drawn = draw_curves(values, generator, draws)
+    drawn_fits = fit_all(amounts, drawn, 1 / variances)
+    families = _draw_families(family_weights(amounts, drawn, variances), generator)
+    doubling, by_family = _doubling(amounts[-1], fits, weights, drawn_fits, families, level)
+    band = _drawn(drawn_fits, families, grid)
+    enough = _enough(amounts, fits, weights, drawn_fits, families, margin, level)
+    warnings = faults(values)
+    if np.ptp(by_family[weights >= 0.1]) > margin:
+        warnings = (*warnings, "families disagree")
+    if enough.high > 2 * amounts[-1]:
+        warnings = (*warnings, "far")
+    return Forecast(
+        doubling=doubling,
+        enough=enough,
+        followed=_BEYOND * float(amounts[-1]),
+        outlook=_outlook(doubling.gain, margin),
+        weights=dict(zip(FAMILIES, weights.tolist(), strict=True)),
+        grid=grid,
+        curve=_weighed(fits, weights, grid),
+        low=np.quantile(band, (1 - level) / 2, axis=0),
+        high=np.quantile(band, (1 + level) / 2, axis=0),
+        warnings=warnings,
+    )
+
+
+def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
+    """What is not well behaved in a curve as it was measured, before anything is fitted.
+
+    Parameters
+    ----------
+    values : np.ndarray
+        (R, S, I), see :func:`forecast`.
+
+    Returns
+    -------
+    tuple of str
+        "nothing learnt": all scores at the largest amount are 0. "few amounts": fewer than 4, so no family can
+        be told from another. "one seed": how much a training varies is not known. "not rising": the largest
+        amount is not shown to be better than the smallest. "falls": some amount is shown to be worse than the
+        one before it. "noisy": the standard error of a score is larger than a third of the rise from the
+        smallest amount to the largest.
+    """
+    found: list[Warning_] = []
+    if not values[-1].any():
+        found.append("nothing learnt")
+    if len(values) <= FEWEST:
+        found.append("few amounts")
+    if values.shape[1] == 1:
+        found.append("one seed")
+    if crossed_difference(values[-1], values[0]).low <= 0:
+        found.append("not rising")
+    # All neighbours together are right in 95 of 100 curves.
+    level = 1 - 0.05 / (len(values) - 1)
+    if any(crossed_difference(*pair, level=level).high < 0 for pair in zip(values[1:], values[:-1], strict=True)):
+        found.append("falls")
+    means = values.mean(axis=(1, 2))
+    if np.sqrt(score_variances(values)).mean() > (means[-1] - means[0]) / 3:
+        found.append("noisy")
+    return tuple(found)
+
+
+def _doubling(
+    amount: float,
+    fits: Mapping[str, Fit],
+    weights: NDArray,
+    drawn_fits: Mapping[str, Fit],
+    families: NDArray,
+    level: float,
+) -> tuple[Doubling, NDArray]:
+    """What twice the amount brings, and the gain by each family, (F,)."""
+    ends = np.array([amount, 2 * amount])
+    of_families = np.stack([fit.predict(ends)[0] for fit in fits.values()])
+    gains = of_families[:, 1] - of_families[:, 0]
+    sample = _drawn(drawn_fits, families, ends)
+    score = _estimate(float(weights @ of_families[:, 1]), sample[:, 1], level)
+    gain = _estimate(float(weights @ gains), sample[:, 1] - sample[:, 0], level)
+    return Doubling(amount, score, gain), gains
+
+
+def _outlook(gain: Estimate, margin: float) -> Outlook:
+    if gain.high < margin:
+        return "enough"
+    return "rising" if gain.low >= margin else "undecided"
+
+
+def _enough(
+    amounts: NDArray,
+    fits: Mapping[str, Fit],
+    weights: NDArray,
+    drawn_fits: Mapping[str, Fit],
+    families: NDArray,
+    margin: float,
+    level: float,
+) -> Estimate:
+    """The amount beyond which no doubling brings the margin."""
+    grid = np.geomspace(amounts[0], _BEYOND * amounts[-1], _STEPS)
+
+    def smallest(at_once: NDArray, at_twice: NDArray) -> NDArray:
+        too_few = at_twice - at_once >= margin
+        # Beyond the last amount whose doubling is still worth it; the smallest amount where none is.
+        last = len(grid) - 1 - too_few[:, ::-1].argmax(axis=1)
+        following = np.where(too_few.any(axis=1), last + 1, 0)
+        return np.append(grid, np.inf)[following]
+
+    value = smallest(_weighed(fits, weights, grid)[None], _weighed(fits, weights, 2 * grid)[None])[0]
+    sample = smallest(_drawn(drawn_fits, families, grid), _drawn(drawn_fits, families, 2 * grid))
+    # Of infinite values no quantile can be interpolated.
+    low, high = np.quantile(sample, [(1 - level) / 2, (1 + level) / 2], method="closest_observation")
+    return Estimate(float(value), float(low), float(high))
+
+
+def _weighed(fits: Mapping[str, Fit], weights: NDArray, amounts: NDArray) -> NDArray:
+    """(X,) of one curve: the mean of the families by their weights."""
+    return weights @ np.stack([fit.predict(amounts)[0] for fit in fits.values()])
+
+
+def _drawn(fits: Mapping[str, Fit], families: NDArray, amounts: NDArray) -> NDArray:
+    """(D, X): every drawn curve by the family that was drawn for it."""
+    chosen = np.empty((len(families), len(amounts)))
+    for number, fit in enumerate(fits.values()):
+        rows = families == number
+        chosen[rows] = Fit(fit.family, fit.level[rows], fit.rise[rows], fit.shape[rows]).predict(amounts)
+    return chosen
+
+
+def _draw_families(weights: NDArray, generator: np.random.Generator) -> NDArray[np.int64]:
+    """(D, F) -> (D,): a family for every drawn curve, as likely as its weight."""
+    drawn = (generator.random((len(weights), 1)) > weights.cumsum(axis=1)).sum(axis=1)
+    # Rounding may leave the sum of the weights just below 1.
+    return np.minimum(drawn, weights.shape[1] - 1)
+
+
+def _estimate(value: float, sample: NDArray, level: float) -> Estimate:
+    low, high = np.quantile(sample, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,48 @@
+# Answers: what the study says to the person who ran it.
+
+
+rule answer_how_many:
+    input:
+        metrics=metrics_of_curve,
+        coresets=coresets_of_curve,
+        patches=lambda wildcards: f"<results>/patches/{config['learning_curves'][wildcards.curve]['dataset']}/train/patches.csv",
+        images=lambda wildcards: f"<results>/images/{config['learning_curves'][wildcards.curve]['dataset']}/train/images.csv",
+    output:
+        csv="<results>/tables/{curve}.csv",
+        markdown="<results>/tables/{curve}.md",
+        page=report(
+            "<results>/tables/{curve}.html",
+            caption="../report/how_many.rst",
+            category="Answers",
+            labels={"answer": "{curve}"},
+        ),
+        png=report(
+            "<results>/figures/{curve}.png",
+            caption="../report/how_many.rst",
+            category="Answers",
+            labels={"answer": "{curve}"},
+        ),
+        svg="<results>/figures/{curve}.svg",
+    log:
+        "<results>/logs/answer_how_many/{curve}.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        block=lookup("{curve}", within=config["learning_curves"]),
+        bins=lookup("bins", within=config),
+        code=fingerprint(
+            "frugalseg.evaluation.learning_curve",
+            "frugalseg.evaluation.curve_measures",
+            "frugalseg.evaluation.curve_families",
+            "frugalseg.evaluation.curve_draws",
+            "frugalseg.evaluation.comparisons",
+            "frugalseg.evaluation.intervals",
+            "frugalseg.evaluation.statistics",
+            "frugalseg.reporting.learning_curve_data",
+            "frugalseg.reporting.learning_curve_text",
+            "frugalseg.reporting.learning_curve_figure",
+            "frugalseg.reporting.style",
+        ),
+    script:
+        "../../scripts/answer_how_many.py"
