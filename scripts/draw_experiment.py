@@ -4,5 +4,6 @@ from frugalseg.logs import record
 from frugalseg.reporting import figures, style, tables
 
 record(snakemake.log[0])
-figure = figures.draw(tables.read(snakemake.input[0]), **snakemake.params.experiment["figure"])
+experiment = snakemake.params.experiment
+figure = figures.draw(tables.read(snakemake.input[0]), **experiment["figure"], gap=experiment.get("gap"))
 style.save(figure, snakemake.output.png, snakemake.output.svg)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from frugalseg.evaluation.metrics import METRICS
-from frugalseg.experiments import requests
+from frugalseg.experiments import GAP_CLOSED, cost_fields, gaps, requests
 from frugalseg.logs import record
-from frugalseg.reporting import pivots
+from frugalseg.reporting import gap, pivots
+from frugalseg.reporting.efficiency import add_costs
 from frugalseg.reporting.page import to_page
 from frugalseg.reporting.tables import read_published, tabulate
 
@@ -15,9 +16,16 @@ with_published = bool(snakemake.input.published) and "published" in experiment
 published = read_published(snakemake.input.published, experiment["published"]) if with_published else None
 files = dict(zip(requests(experiment), snakemake.input.metrics, strict=True))
 table = tabulate(name, files, METRICS, published)
+notes = []
+if "gap" in experiment:
+    groups = gaps(name, experiment)
+    notes = gap.notes(table, groups, experiment["gap"]) if GAP_CLOSED in experiment["metrics"] else []
+    table = gap.add_gap_closed(table, groups, experiment["gap"]["metric"])
+if fields := cost_fields(experiment):
+    table = add_costs(table, fields, snakemake.params.recipes)
 table.to_csv(snakemake.output.csv, index=False)
 
-readable = pivots.pivot(table, **experiment["pivot"], metrics=experiment["metrics"])
+readable = pivots.pivot(table, **experiment["pivot"], metrics=experiment["metrics"], notes=notes)
 text = f"# {experiment['title']}\n\n{experiment['caption']}\n\n{pivots.to_markdown(readable)}"
 Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
 Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")

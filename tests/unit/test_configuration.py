@@ -26,7 +26,9 @@ def changed(config, path, value):
     return config
 
 
-@pytest.mark.parametrize("study", ["", "real.yaml", "published.yaml"])
+@pytest.mark.parametrize(
+    "study", ["", *sorted(path.name for path in (Path(__file__).parents[2] / "config/studies").glob("*.yaml"))]
+)
 def test_the_studies_that_come_with_frugalseg_are_in_order(default, root, study):
     files = [root / "config/config.yaml"]
     if study:
@@ -41,6 +43,14 @@ def test_defaults_come_from_the_schema(default, root):
     assert config["recipes"]["small"]["momentum"] == 0.9
     assert config["features"]["pretraining"]["decoder_layers"] == 2
     assert config["figures"]["patches"]["seed"] == 0
+
+
+def test_a_gap_and_its_metric_are_accepted(default, root):
+    gap = {"field": "rate", "from": 1, "to": 100, "metric": "pq"}
+    config = changed(default, ["experiments", "redundancy", "gap"], gap)
+    config = changed(config, ["experiments", "redundancy", "figure", "metrics"], ["pq", "gap_closed"])
+    config = changed(config, ["experiments", "redundancy", "metrics"], ["gap_closed"])
+    assert complete(config, root)["experiments"]["redundancy"]["gap"] == gap
 
 
 def test_the_order_of_keys_does_not_matter(default, root):
@@ -107,6 +117,36 @@ PROBLEMS = {
         ["dyce"],
         "experiments.replay.metrics.0 is 'dyce'; did you mean 'dice'?",
     ),
+    "gap that is not there": (
+        ["experiments", "replay", "metrics"],
+        ["dice", "gap_closed"],
+        "experiments.replay.metrics shows 'gap_closed', but the experiment has no 'gap'; add one",
+    ),
+    "misspelt gap": (
+        ["experiments", "replay", "figure", "metrics"],
+        ["gap_close"],
+        "experiments.replay.figure.metrics.0 is 'gap_close'; did you mean 'gap_closed'?",
+    ),
+    "gap without an end": (
+        ["experiments", "redundancy", "gap"],
+        {"field": "rate", "from": 0, "to": 100, "metric": "pq"},
+        "experiments.redundancy.gap: of the chains none has rate 0; add the one that the gap is counted from",
+    ),
+    "gap of a metric that falls": (
+        ["experiments", "redundancy", "gap"],
+        {"field": "rate", "from": 1, "to": 100, "metric": "hd95"},
+        "experiments.redundancy.gap.metric is 'hd95', which falls as models get better",
+    ),
+    "gap as the metric of a phenomenon": (
+        ["phenomena", "fine_tuning_forgets", "metric"],
+        "gap_closed",
+        "phenomena.fine_tuning_forgets.metric is 'gap_closed'",
+    ),
+    "field that is counted": (
+        ["experiments", "zero_shot", "chains"],
+        [{"chain": "cyto", "fields": {"parameters": 3}}],
+        "experiments.zero_shot.chains: the field 'parameters' is counted from the recipe",
+    ),
     "option of another method": (
         ["selectors", "random", "gain"],
         "sum",
@@ -126,7 +166,7 @@ PROBLEMS = {
     "steps and epochs": (
         ["recipes", "small", "epochs"],
         5,
-        "recipes.small needs 'steps' or 'epochs', and only one of them",
+        "recipes.small needs 'steps' or 'epochs' or 'compute', and only one of them",
     ),
     "unknown parent": (["recipes", "small", "parent"], "big", "recipes.small.parent is 'big'"),
     "keeping without a strength": (

@@ -16,6 +16,7 @@ from frugalseg.training import distributed
 from frugalseg.training.distributed import SharedNetwork, launch
 from frugalseg.training.keep import Keep
 from frugalseg.training.loop import train
+from frugalseg.training.lora import Adapters
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
 from frugalseg.training.sampling import Source
@@ -26,13 +27,24 @@ COMMON = {"steps": 6, "batch": 4, "crop": 32, "validate_every": 2, "save_every":
 RECIPES = {
     "cpnet": Recipe(**COMMON, schedule="warmup", rescale=True),
     "unet-cap4": Recipe(**COMMON, target="foreground", schedule="poly", gradient_clip=1.0),
+    # Its state is carried between the two steps of a batch, by each process for its own part.
+    "ucell": Recipe(
+        **COMMON,
+        target="unit_flows",
+        schedule="constant",
+        lr=0.01,
+        average=0.5,
+        lora=Adapters(4, 4.0, ("mlp",)),
+        augmentation="ucell",
+    ),
 }
+SIZES = {"cpnet": {"widths": (4, 8)}, "ucell": {"hidden": 64, "registers": 2, "recursion": (2, 1, 2)}}
 
 
 def build(arch: str) -> nn.Module:
     """A small network before training."""
-    sizes = {"widths": (4, 8)} if arch == "cpnet" else {}
-    outputs = 3 if arch == "cpnet" else 2
+    outputs = 2 if RECIPES[arch].target == "foreground" else 3
+    sizes = SIZES.get(arch, {})
     return models.build(arch, 2, outputs, COMMON["crop"], generator=torch.Generator().manual_seed(0), **sizes)
 
 
@@ -139,3 +151,10 @@ def test_a_batch_has_to_divide_among_the_processes(monkeypatch):
     monkeypatch.setattr(distributed, "processes", lambda: 3)
     with pytest.raises(ValueError, match="batch of 4 patches does not divide among 3 GPUs; change the recipe's batch"):
         SharedNetwork(build("cpnet"), 4)
+
+
+def test_images_cannot_leave_a_shared_batch(monkeypatch):
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    network = models.build("ucell", 2, 3, 32, hidden=64, halting=0.1)
+    with pytest.raises(ValueError, match="leave out 'halting'"):
+        SharedNetwork(network, 4)

@@ -11,7 +11,7 @@ from frugalseg.reporting.features_figure import _subsample, draw_features, proje
 from frugalseg.reporting.patches_figure import draw_patches
 from frugalseg.reporting.pictures import to_rgb
 from frugalseg.reporting.segmentations_figure import draw_segmentations, outlines
-from frugalseg.reporting.tables import ALL_SEEDS, COLUMNS
+from frugalseg.reporting.tables import ALL_SEEDS, COLUMNS, read
 
 RATES = (0, 1, 10, 100)
 
@@ -149,6 +149,94 @@ def test_bad_fields_and_kinds_say_what_is_wrong():
         figures.draw(make_table(), kind="pie", x="rate", metrics=["dice"])
 
 
+def make_shots(zero_seeds=1, full_seeds=1):
+    """A table of few shots: one run without any and with all, three draws between, one draw a row of images."""
+    rows = []
+    for network, base in (("UCell", 0.3), ("Cellpose", 0.2)):
+        for shots, seeds in ((0, zero_seeds), (1, 3), (5, 3), ("all", full_seeds)):
+            for metric in ("ap_50", "gap_closed"):
+                if metric == "gap_closed" and shots in (0, "all"):
+                    continue
+                known = {"experiment": "few", "recipe": "small", "chain": f"{network}@few{shots}", "test": "histo"}
+                known |= {"metric": metric, "shots": shots, "network": network}
+                mean = {0: 0.0, 1: 0.15, 5: 0.25, "all": 0.4}[shots]
+                means = [(base if metric == "ap_50" else 0.2) + mean + 0.02 * seed for seed in range(seeds)]
+                std = np.std(means, ddof=1) if seeds > 1 else np.nan
+                over_images = 0.3 if metric == "ap_50" else np.nan
+                rows += [
+                    known | {"seed": str(seed), "mean": value, "std": over_images, "n": 9}
+                    for seed, value in enumerate(means)
+                ]
+                rows.append(known | {"seed": ALL_SEEDS, "mean": np.mean(means), "std": std, "n": seeds})
+    return pd.DataFrame(rows).reindex(columns=[*COLUMNS, "shots", "network"])
+
+
+GAP = {"field": "shots", "from": 0, "to": "all", "metric": "ap_50"}
+SHOTS = {"x": "shots", "metrics": ["ap_50", "gap_closed"], "hue": "network", "gap": GAP}
+
+
+def as_read(table, folder):
+    table.to_csv(folder / "table.csv", index=False)
+    return read(folder / "table.csv")
+
+
+def test_words_among_numbers_are_levels(tmp_path):
+    # From a CSV the numbers come as text.
+    figure = figures.curve(as_read(make_shots(), tmp_path), **SHOTS)
+    scores, closed = figure.axes
+    across = [
+        line for line in scores.lines if list(line.get_xdata()) == [0, 1] and line.get_ydata()[0] == line.get_ydata()[1]
+    ]
+    assert [line.get_ydata()[0] for line in across] == pytest.approx([0.7, 0.6])
+    assert [line.get_color() for line in across] == list(style.COLOURS[:2])
+    curves = [line for line in our_lines(scores) if line not in across]
+    np.testing.assert_array_equal(curves[0].get_xdata(), [0, 1, 5])
+    np.testing.assert_allclose(curves[0].get_ydata(), [0.3, 0.47, 0.57])
+    np.testing.assert_array_equal(our_lines(closed)[0].get_xdata(), [1, 5])
+    assert len(our_lines(closed)) == 2
+    assert legend_texts(figure) == ["UCell", "Cellpose", "Shots: all"]
+    assert [text.get_text() for text in scores.get_xticklabels()] == ["0", "1", "5"]
+
+
+def test_the_ends_of_a_gap_need_no_runs_of_their_own():
+    said = "Test images: histo. Bands: ± standard deviation over 3 runs."
+    assert figures.curve(make_shots(), **SHOTS)._supxlabel.get_text() == said
+    without = figures.curve(make_shots(), **{**SHOTS, "gap": None})
+    assert "standard error over test images" in without._supxlabel.get_text()
+    numbers = make_shots()
+    numbers["shots"] = numbers["shots"].replace("all", 100).astype(float)
+    assert figures.curve(numbers, **{**SHOTS, "gap": {**GAP, "to": 100}})._supxlabel.get_text() == said
+    bars = figures.bars(make_shots(), **SHOTS)
+    assert bars._supxlabel.get_text() == "Test images: histo. Error bars: ± standard deviation over 3 runs."
+
+
+def test_a_gap_that_is_not_open_does_not_change_the_spread():
+    table = make_shots()
+    shut = (table["metric"] == "gap_closed") & (table["network"] == "UCell")
+    table.loc[shut, ["mean", "std"]] = np.nan
+    table.loc[shut & (table["seed"] == ALL_SEEDS), "n"] = 0
+    assert "standard deviation over 3 runs" in figures.curve(table, **SHOTS)._supxlabel.get_text()
+
+
+def test_the_axis_of_what_networks_cost_is_logarithmic_and_labelled_for_people():
+    table = make_table(published=False)
+    table["parameters"] = table["rate"].map(dict(zip(RATES, [118_000, 1_200_000, 7_180_000, 26_410_000], strict=True)))
+    ax = figures.curve(table, x="parameters", metrics=["dice"], hue="selector").axes[0]
+    assert ax.get_xscale() == "log"
+    assert shown_ticks(ax) == ["100 k", "1 M", "10 M"]
+    assert ax.get_xlabel() == "Parameters"
+    near = table[table["rate"] >= 10]
+    assert shown_ticks(figures.curve(near, x="parameters", metrics=["dice"], hue="selector").axes[0]) == [
+        "10 M",
+        "20 M",
+    ]
+
+
+def shown_ticks(ax):
+    low, high = ax.get_xlim()
+    return [ax.xaxis.get_major_formatter()(value, None) for value in ax.get_xticks() if low <= value <= high]
+
+
 def gradient(*shape):
     return np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
 
@@ -167,6 +255,7 @@ def features():
 
 DRAWN = {
     "curve": lambda: figures.draw(make_table(), kind="curve", x="rate", metrics=["dice"], hue="selector"),
+    "shots": lambda: figures.draw(make_shots(), kind="curve", **SHOTS),
     "bars": lambda: figures.draw(make_table(), kind="bars", x="metric", metrics=["dice"], hue=["selector", "rate"]),
     "patches": lambda: draw_patches(gradient(50, 1, 8, 8), {"dq": np.arange(45), "random": np.arange(2)}),
     "features": lambda: draw_features(*features(), {"dq": np.arange(5), "random": np.arange(5, 9)}, seed=0),

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from frugalseg import fingerprint as module
 from frugalseg.fingerprint import fingerprint
 
 SOURCE = '''
@@ -19,15 +20,24 @@ def double(x):
 @pytest.fixture
 def fingerprint_of(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "somepackage"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
 
     def of(text):
-        (tmp_path / "somemodule.py").write_text(text)
+        (folder / "somemodule.py").write_text(text)
         fingerprint.cache_clear()
-        return fingerprint("somemodule")
+        module._normal_form.cache_clear()
+        return fingerprint("somepackage.somemodule")
 
     yield of
-    sys.modules.pop("somemodule", None)
     fingerprint.cache_clear()
+    module._normal_form.cache_clear()
+
+
+def test_nothing_is_imported(fingerprint_of):
+    fingerprint_of("raise RuntimeError")
+    assert "somepackage.somemodule" not in sys.modules
 
 
 def test_comments_and_docstrings_do_not_count(fingerprint_of):
@@ -52,5 +62,5 @@ def test_an_unknown_module_is_an_error():
 
 def test_private_modules_of_a_module_count(tmp_path, fingerprint_of):
     before = fingerprint_of(SOURCE)
-    (tmp_path / "_somemodule_cpu.py").write_text("x = 1")
+    (tmp_path / "somepackage/_somemodule_cpu.py").write_text("x = 1")
     assert fingerprint_of(SOURCE) != before

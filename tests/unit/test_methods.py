@@ -92,6 +92,112 @@ def test_what_a_study_does_not_do_is_not_told(root):
     assert "with fewer than five cells were left out of training." in text
 
 
+UCELL = {
+    "arch": "ucell",
+    "target": "unit_flows",
+    "channels": 2,
+    "ucell": {"hidden": 128, "depth": 1, "registers": 8, "recursion": "c", "rotary": 2},
+    "compute": 2.5,
+    "crop": 64,
+    "optimiser": "adamw",
+    "lr": 0.0001,
+    "weight_decay": 1.0,
+    "average": 0.999,
+    "schedule": "constant",
+    "augmentation": "ucell",
+    "rescale": True,
+}
+TUNED = {**UCELL, "parent": "cells", "parent_seed": 3, "average": 0.95, "lora": {"rank": 16, "layers": ["mlp", "attn"]}}
+CHAINS = [
+    {"chain": "cyto", "recipe": "cells"},
+    {"chain": "cyto_to_histo@few{shots}", "recipe": "tuned", "lists": {"shots": [1, 5]}},
+    {"chain": "cyto", "recipe": "longer"},
+]
+
+
+def ucell_study(root, cells=UCELL, tuned=TUNED):
+    longer = {**cells, "weights": "cells", "ucell": {**cells["ucell"], "cycles": 63}}
+    recipes = {"cells": cells, "tuned": tuned, "longer": longer}
+    names = yaml.safe_load((root / "config/config.yaml").read_text())["experiments"]
+    only = {name: None for name in names if name != "zero_shot"} | {
+        "zero_shot": {"chains": CHAINS, "pivot": {"rows": ["gigaflops"], "columns": ["metric"]}}
+    }
+    return study(root, experiments=only, recipes=recipes, widths={"width_cyto": None}, phenomena={})
+
+
+def test_a_study_of_ucell(root):
+    text = to_markdown(ucell_study(root))
+    assert (
+        "UCell (Kuang et al. 2026), one transformer block of 128 channels applied again and again to its own state"
+        in text
+    )
+    assert "with eight registers, rotary positions by row and column and 308 k weights in all, was trained" in text
+    assert (
+        "by half their squared error inside cells, and the probability of a cell, by a tenth of its cross-entropy"
+        in text
+    )
+    assert "one supervised step of 21 cycles, the last seven of them with gradient; predictions took 21 cycles." in text
+    assert (
+        "AdamW (Loshchilov & Hutter 2019) with β1 = 0.9, β2 = 0.95, weight decay 1, for 2.5 · 10^12 operations a"
+        in text
+    )
+    assert (
+        "with a learning rate of 0.0001, which stays the same. A running mean of the weights with a decay of 0.999"
+        in text
+    )
+    assert "Patches were brought to a mean cell diameter of 35 pixels, flipped, transposed, scaled by 2^(0.6 n)" in text
+    assert (
+        "With the recipe *tuned*, models of *cells* were fine-tuned by low-rank adapters alone (LoRA; Hu et al. 2022), of rank "
+        "16 and α = 1, in the layers with *mlp* or *attn* in their names." in text
+    )
+    assert "The selector *few* drew one or five whole images at random, anew for every seed" in text
+    assert "All runs of the recipe *tuned* start from one model, that of seed 3" in text
+    assert "With the recipe *longer*, models of *cells* predicted in 63 cycles." in text
+    assert "Operations of a network are those of its convolutions" in text
+    assert "settings of the first stage" not in text
+    for other in ("nnU-Net", "Cellpose", "stochastic gradient descent"):
+        assert other not in text.split("## References")[0]
+    for paper in ("ucell", "lora", "adamw"):
+        assert PAPERS[paper] in text
+
+
+def test_supervised_steps_of_a_batch(root):
+    cells = {**UCELL, "ucell": {"hidden": 64, "recursion": [3, 1, 7], "halting": 0.1}}
+    text = to_markdown(ucell_study(root, cells=cells, tuned={**TUNED, "ucell": cells["ucell"]}))
+    assert "three supervised steps of seven cycles, the state carried from one to the next; predictions took 21" in text
+    assert "Images whose flow error fell below 0.1 left their batch, half of them after every step." in text
+    fresh = {**cells, "ucell": {**cells["ucell"], "carry": False, "halting": 0}}
+    text = to_markdown(ucell_study(root, cells=fresh))
+    assert "three supervised steps of seven cycles, each from the initial state; predictions" in text
+    assert "left their batch" not in text
+
+
+def test_what_was_told_of_one_recipe_is_not_told_of_the_next(root):
+    text = to_markdown(ucell_study(root, tuned={**UCELL, "parent": "cells"}))
+    assert (
+        "models of *cells* were fine-tuned in all their weights. They were trained as with the recipe *cells*." in text
+    )
+    assert text.count("flipped") == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "key", "kind"),
+    [
+        ("recipes", "small", "arch", "network"),
+        ("recipes", "small", "target", "target"),
+        ("recipes", "small", "optimiser", "optimiser"),
+        ("recipes", "small", "schedule", "schedule"),
+        ("recipes", "small", "augmentation", "augmentation"),
+        ("selectors", "dq", "method", "selector"),
+    ],
+)
+def test_what_has_no_words_is_not_called_something_else(root, section, name, key, kind):
+    config = study(root)
+    config[section][name][key] = "context"
+    with pytest.raises(ValueError, match=f"no words for the {kind} 'context': add them in frugalseg.reporting.methods"):
+        to_markdown(config)
+
+
 def test_words():
     assert listing(["a"]) == "a"
     assert listing(["a", "b", "c"]) == "a, b and c"

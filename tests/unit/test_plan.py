@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -9,10 +10,15 @@ import yaml
 from frugalseg.configuration import complete
 from frugalseg.plan import __main__ as command
 from frugalseg.plan import layer, throughput
+from frugalseg.plan import models as plan_models
 from frugalseg.plan.__main__ import main, size, speeds_of, table
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
 from frugalseg.plan.features import measure_features
 from frugalseg.plan.models import folder_of, is_trained, patch_counts, requested_models, steps_of, with_parents
+from frugalseg.training.recipe import Recipe
+from frugalseg.training.run import Run
+from frugalseg.training.sampling import Source
+from frugalseg.training.stage import build_network
 
 
 def study(root, path):
@@ -89,6 +95,29 @@ def test_parents_come_first_and_each_model_once(published):
 def test_steps_follow_from_the_published_numbers_of_patches(published, chain, steps):
     counts = {"cyto": 10_063, "histo": 2_997}
     assert steps_of(("cellpose", chain, 0), published, counts) == pytest.approx(steps, abs=1)
+
+
+@pytest.mark.parametrize("arch", ["cpnet", "ucell"])
+def test_the_plan_and_the_training_count_the_steps_of_a_compute_alike(tiny, arch):
+    block = {**tiny["recipes"]["small"], "arch": arch, "compute": 0.01, "ucell": {"hidden": 64, "registers": 2}}
+    if arch == "cpnet":
+        del block["ucell"]
+    del block["steps"]
+    config = {**tiny, "recipes": {"small": block}}
+    source = Source("random", throughput._random_patches(32, 4)[0], np.arange(4))
+    run = Run(build_network(block), [source], Recipe.of(block), 0, 0, [], torch.device("cpu"))
+    assert steps_of(("small", "cyto@few3_to_histo", 0), config, {}) == run.steps > 1
+
+
+def test_operations_are_counted_once_a_recipe(tiny, monkeypatch):
+    recipes = {name: {**block, "compute": 1.0, "steps": None} for name, block in tiny["recipes"].items()}
+    counted = []
+    monkeypatch.setattr(plan_models, "step_flops", lambda network, size: counted.append(size) or 10**9)
+    plan_models._step_flops.cache_clear()
+    for seed in range(50):
+        steps_of(("small", "cyto", seed), {**tiny, "recipes": recipes}, {})
+    plan_models._step_flops.cache_clear()
+    assert len(counted) == 1
 
 
 def test_what_cannot_be_known_yet_is_said(published):

@@ -214,6 +214,32 @@ def test_images_are_padded_to_what_the_network_takes():
     assert [shape[2:] for shape in model.seen] == [(32, 64), (32, 64), (64, 64)]
 
 
+class Square(Copy):
+    """A network that takes squares of 64 pixels and nothing else."""
+
+    window = 64
+
+    def forward(self, images):
+        assert images.shape[-2:] == (64, 64)
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 64), (9, 200), (65, 130), (256, 256)])
+def test_networks_of_one_size_are_shown_squares_of_it(size):
+    images = random_images([size])
+    (flows, logits), *_ = predict_all(Square(), images, batch_size=3)
+    assert flows.shape[1:] == logits.shape == size
+    assert_same([(flows, logits)], predict_all(Copy(), images, batch_size=3))
+
+
+def test_an_image_of_that_size_is_one_window():
+    seen = []
+    model = Square()
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    predict_all(model, random_images([(64, 64)]), batch_size=3)
+    assert seen == [(1, 2, 64, 64)]
+
+
 def test_no_images():
     assert predict_all(Copy(), []) == []
     assert list(segment_images(Copy(), [], device="cpu", batch_size=4)) == []

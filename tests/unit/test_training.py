@@ -39,9 +39,9 @@ def disc_patches(count=12, size=32, channels=1, seed=0, cells=9):
         images.append(np.repeat((inside + random.normal(0, 0.2, inside.shape))[None], channels, axis=0))
         diameters.append(2 * radius)
     return Patches(
-        images=np.stack(images).astype(np.float16),
-        labels=np.stack(labels).astype(np.uint16),
-        flows=np.stack(flows).astype(np.float16),
+        images=np.reshape(images, (count, channels, size, size)).astype(np.float16),
+        labels=np.reshape(labels, (count, size, size)).astype(np.uint16),
+        flows=np.reshape(flows, (count, 2, size, size)).astype(np.float16),
         table=pd.DataFrame({"patch": np.arange(count), "cells": cells, "diameter": diameters}),
     )
 
@@ -178,12 +178,12 @@ def test_a_run_that_diverges_is_told(tmp_path):
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_recipe_takes_steps_or_epochs():
-    for wrong in ({}, {"steps": 1, "epochs": 1}):
-        with pytest.raises(ValueError, match="steps or epochs"):
+def test_recipe_takes_steps_or_epochs_or_compute():
+    for wrong in ({}, {"steps": 1, "epochs": 1}, {"epochs": 1, "compute": 0.5}):
+        with pytest.raises(ValueError, match="steps, epochs or compute, one of them"):
             Recipe(**wrong)
     recipe = Recipe.of({"arch": "cpnet", "widths": [4], "epochs": 3, "parent": "small", "rescale": True})
-    assert (recipe.epochs, recipe.scales, recipe.count_steps(2.5)) == (3, 0.5, 8)
+    assert (recipe.epochs, recipe.scales, recipe.count_steps(2.5, int)) == (3, 0.5, 8)
     assert Recipe(steps=5).scales == 1.0
     assert Recipe(steps=5, scale_range=0.0).scales == 0.0
 
@@ -296,3 +296,9 @@ def test_the_loop_imports_nothing_heavy():
     code = f"import sys, frugalseg.training.loop; print([m for m in {heavy} if m in sys.modules])"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "[]"
+
+
+def test_a_study_may_watch_no_patches(tmp_path):
+    result, _ = run(tmp_path, validation=[disc_patches(0)])
+    assert math.isnan(result.validation_loss)
+    assert {row["validation_loss"] for row in rows(tmp_path / "log.csv")} == {""}

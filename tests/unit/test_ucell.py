@@ -208,7 +208,7 @@ def test_images_smaller_than_a_token_are_refused():
 
 def public_state(net):
     """What a run of the public implementation saves, of a version with one projection for gate and up."""
-    state = {f"module.inner.{name}": tensor.clone() for name, tensor in net.state_dict().items()}
+    state = {f"module.inner.{name}": tensor.clone() for name, tensor in ucell_public.to_public(net).items()}
     for stem in [name.removesuffix("gate_proj.weight") for name in list(state) if name.endswith("gate_proj.weight")]:
         gate, up = state.pop(f"{stem}gate_proj.weight"), state.pop(f"{stem}up_proj.weight")
         state[f"{stem}gate_up_proj.weight"] = torch.cat([gate, up])
@@ -224,7 +224,7 @@ def test_public_files_of_all_versions_open(tmp_path):
             "model": {"inner.x": torch.zeros(1)},
             "ema_model": public_state(net) | {"n_averaged": torch.tensor(7)},
         },
-        "model": {"model": {f"inner.{name}": tensor for name, tensor in net.state_dict().items()}},
+        "model": {"model": {f"inner.{name}": tensor for name, tensor in ucell_public.to_public(net).items()}},
     }
     for name, content in contents.items():
         torch.save(content, tmp_path / f"{name}.pt")
@@ -235,7 +235,7 @@ def test_public_files_of_all_versions_open(tmp_path):
 
 def test_adapters_of_public_files_are_merged():
     net = network(5)
-    state = dict(net.state_dict())
+    state = ucell_public.to_public(net)
     weight = state.pop("transformer.1.mlp.down_proj.weight")
     a, b = torch.randn(2, weight.shape[1]), torch.randn(len(weight), 2)
     layer = "transformer.1.mlp.down_proj"
@@ -247,11 +247,11 @@ def test_adapters_of_public_files_are_merged():
     }
     opened = ucell_public.from_public(state)
     torch.testing.assert_close(opened[f"{layer}.weight"], weight + 0.5 * b @ a)
-    assert opened.keys() == net.state_dict().keys()
+    assert opened.keys() == ucell_public.to_public(net).keys()
 
 
 def test_public_files_of_other_sizes_and_pickled_modules_are_refused(tmp_path):
-    torch.save(network(hidden=64).state_dict(), tmp_path / "small.pt")
+    torch.save(ucell_public.to_public(network(hidden=64)), tmp_path / "small.pt")
     with pytest.raises(
         ValueError, match=r"small.pt: '[a-z0-9_.]+' is \(.*\) there and \(.*\) in this network; give the recipe"
     ):

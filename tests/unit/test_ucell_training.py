@@ -9,6 +9,7 @@ import torch
 from test_training import disc_patches
 
 from frugalseg import models
+from frugalseg.models.cost import step_flops
 from frugalseg.training import checkpoints, lora
 from frugalseg.training.average import WeightAverage
 from frugalseg.training.loop import train
@@ -155,6 +156,16 @@ def test_supervised_steps_are_those_of_a_plain_loop(carry):
         torch.testing.assert_close(one, other)
 
 
+def test_an_epoch_shows_every_patch_once_though_in_several_steps(tmp_path):
+    run = run_of(ucell(), steps=None, epochs=2)
+    # Twelve patches in batches of four, three steps each.
+    assert run.steps == 2 * 3 * 3
+    for _ in range(9):
+        run.advance()
+    run.add_row()
+    assert run.rows[-1][:2] == [9, 1.0]
+
+
 def shown(model, steps):
     """Images that the network is shown at every step, and whether each step takes a new batch."""
     counts, starts, forward = [], [], model.forward
@@ -269,3 +280,15 @@ def test_adapters_that_fit_nothing_are_refused(tmp_path):
             ucell(hidden=128),
             {"transformer.0.attn.o_proj.a": torch.zeros(2, 64), "transformer.0.attn.o_proj.b": torch.zeros(64, 2)},
         )
+
+
+@pytest.mark.parametrize("build", [ucell, cpnet])
+def test_steps_follow_from_the_compute_that_a_run_may_take(build):
+    flops = 4 * step_flops(build(), 16)
+    assert run_of(build(), steps=None, compute=7.4 * flops / 1e12).steps == 7
+    assert run_of(build(), steps=None, compute=0.01 * flops / 1e12).steps == 1
+
+
+def test_adapters_do_not_change_the_count_of_operations():
+    compute = 20.3 * 4 * step_flops(ucell(), 16) / 1e12
+    assert run_of(ucell(), steps=None, compute=compute, lora=Adapters(4, 1.0, ("mlp",))).steps == 20

@@ -44,7 +44,7 @@ recipes:
   context: {arch: context, steps: 2, batch: 2, crop: 32}
 widths: {width_cyto: null}
 experiments:
-  {redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
+  {efficiency: null, redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
   replay: null}
 figures: {patches: null, features: null, segmentations: null}
 phenomena: {more_data_helps: null, data_is_redundant: null, fine_tuning_forgets: null, replay_recovers: null}

@@ -62,6 +62,39 @@ def test_a_model_says_what_it_was_made_of(tiny):
     assert model["versions"]["torch"].startswith("2.13.0")
 
 
+def test_draws_share_a_parent_and_adapters_are_kept_alone(tiny):
+    models = tiny.folder / "results/tiny/models"
+    parent, child = models / "ucell/cyto/seed0", models / "ucell-lora/cyto_to_histo@few1/seed1"
+    assert sorted(path.name for path in models.glob("ucell*")) == ["ucell", "ucell-lora"]
+    before, after, adapters = (
+        torch.load(path, weights_only=True) for path in (parent / "model.pt", child / "model.pt", child / "adapters.pt")
+    )
+    changed = [name for name, tensor in before.items() if not torch.equal(tensor, after[name]) and "diam" not in name]
+    assert sorted({name.rpartition(".")[0] for name in adapters}) == sorted(
+        name.removesuffix(".weight") for name in changed
+    )
+    assert all(".mlp." in name for name in changed)
+    used = json.loads((child / "model.json").read_text())["sources"][0]
+    patches = pd.read_csv(tiny.folder / "results/tiny/patches/histo/train/patches.csv")
+    assert used["patches"] == patches.groupby("image").size().iloc[0]
+
+
+def test_the_same_weights_predict_in_their_own_way(tiny):
+    metrics = tiny.folder / "results/tiny/metrics"
+    two, one = (metrics / recipe / "cyto/seed0/histo.csv" for recipe in ("ucell", "ucell-predict1"))
+    assert two.exists()
+    assert one.exists()
+    assert not (metrics / "ucell-predict1/cyto/seed1").exists()
+
+
+def test_shots_beyond_the_dataset_are_refused_before_anything_is_trained(tiny):
+    study = yaml.safe_load((tiny.folder / "tiny.yaml").read_text())
+    study["experiments"]["few_shot"]["chains"][2]["chain"] = "cyto_to_histo@few999"
+    (tiny.folder / "many.yaml").write_text(yaml.safe_dump(study))
+    output = tiny.run("results/tiny/coresets/histo/few-seed1.npz", "--configfile", "many.yaml", success=False)
+    assert "asks for 999 images of 'histo', whose training split has" in output
+
+
 def test_the_study_describes_itself(tiny):
     results = tiny.folder / "results/tiny"
     crate = json.loads((results / "ro-crate-metadata.json").read_text())

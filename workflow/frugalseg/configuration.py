@@ -17,6 +17,7 @@ from jsonschema.exceptions import ValidationError
 
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
 from frugalseg.data.downloads.description import below_data_root, needed
+from frugalseg.experiment_checks import experiment_problems
 from frugalseg.experiments import expand, width_recipes
 from frugalseg.recipe_checks import recipe_problems
 
@@ -163,6 +164,9 @@ def _explain(error: ValidationError) -> Iterator[tuple[KeyPath, str]]:
     elif error.validator == "oneOf" and all("required" in option for option in error.validator_value):
         options = " or ".join(repr(option["required"][0]) for option in error.validator_value)
         yield path, f"{where} needs {options}, and only one of them"
+    elif error.validator == "oneOf" and error.context and {inner.validator for inner in error.context} == {"enum"}:
+        known = [str(value) for inner in error.context for value in inner.validator_value]
+        yield path, f"{where} is {error.instance!r}; {nearest(str(error.instance), known)}"
     elif error.validator == "oneOf" and error.context:
         deepest = max(error.context, key=lambda inner: len(inner.absolute_path) + (inner.validator != "type"))
         yield from _explain(deepest)
@@ -249,6 +253,9 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for section in ("experiments", "phenomena"):
         for name, block in config[section].items():
             yield from _name_problems((section, name), block, config)
+    for name, experiment in config["experiments"].items():
+        for key, message in experiment_problems(name, experiment):
+            yield ("experiments", name, key), message
     for name, block in config["figures"].items():
         yield from _name_problems(("figures", name), block, config)
     for name, block in config["widths"].items():

@@ -13,6 +13,11 @@ from frugalseg.chains import parse
 Model = tuple[str, str, int]
 """Recipe, chain and seed."""
 
+GAP_CLOSED = "gap_closed"
+"""Metric of the entries between the two ends of an experiment's gap: the share of it that they close."""
+COST_FIELDS = ("parameters", "gigaflops")
+"""Fields that every entry has without being given them, see `frugalseg.reporting.efficiency`."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -35,6 +40,23 @@ class Entry:
     recipe: str
     seeds: tuple[int, ...]
     fields: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A group of entries that differ in the field of a gap: those it opens at, those it is closed at, those between.
+
+    Attributes
+    ----------
+    fields : dict
+        What all of them agree in, beside the test set.
+    start, end, between : tuple of Entry
+    """
+
+    fields: dict[str, Any]
+    start: tuple[Entry, ...]
+    end: tuple[Entry, ...]
+    between: tuple[Entry, ...]
 
 
 def expand(experiment: Mapping[str, Any]) -> list[Entry]:
@@ -77,6 +99,50 @@ def expand(experiment: Mapping[str, Any]) -> list[Entry]:
 def requests(experiment: Mapping[str, Any]) -> list[tuple[Entry, int, str]]:
     """Every (entry, seed, test) whose metrics an experiment's table is made from, in order."""
     return [(entry, seed, test) for entry in expand(experiment) for seed in entry.seeds for test in experiment["tests"]]
+
+
+def gaps(name: str, experiment: Mapping[str, Any]) -> list[Gap]:
+    """The gaps of an experiment: one for each group of entries that agree in all fields but that of ``gap`` and the label.
+
+    Parameters
+    ----------
+    name : str
+        Of the experiment.
+    experiment : mapping
+        A block of ``experiments`` in the config; one without ``gap`` has none.
+
+    Raises
+    ------
+    ValueError
+        When an entry lacks the field of the gap, or a group has no entry at one of its ends.
+    """
+    if "gap" not in experiment:
+        return []
+    gap = experiment["gap"]
+    groups: dict[tuple, list[Entry]] = {}
+    for entry in expand(experiment):
+        if gap["field"] not in entry.fields:
+            raise ValueError(
+                f"experiments.{name}.gap is one of the field {gap['field']!r}, which the chain {entry.chain!r} does not have; "
+                "give it one under 'fields'"
+            )
+        others = {key: value for key, value in entry.fields.items() if key not in (gap["field"], "label")}
+        groups.setdefault(tuple(sorted(others.items())), []).append(entry)
+    return [_gap(name, gap, dict(fields), entries) for fields, entries in groups.items()]
+
+
+def cost_fields(experiment: Mapping[str, Any]) -> list[str]:
+    """Those of `COST_FIELDS` that the table or the figure of an experiment is laid out by."""
+    figure, pivot = experiment.get("figure", {}), experiment["pivot"]
+    hue = figure.get("hue", [])
+    used = {*pivot["rows"], *pivot["columns"], figure.get("x"), *([hue] if isinstance(hue, str) else hue)}
+    return [field for field in COST_FIELDS if field in used]
+
+
+def costed_recipes(experiment: Mapping[str, Any], recipes: Mapping[str, Any]) -> dict[str, Any]:
+    """Recipes of an experiment by name where its layout asks what their networks cost; otherwise none."""
+    names = dict.fromkeys(entry.recipe for entry in expand(experiment)) if cost_fields(experiment) else {}
+    return {name: recipes[name] for name in names}
 
 
 def placeholders(pattern: str) -> list[str]:
@@ -180,3 +246,18 @@ def _entry(experiment: Mapping[str, Any], pattern: Mapping[str, Any], variables:
         seeds=tuple(pattern.get("seeds", experiment["seeds"])),
         fields={**fields, "label": label},
     )
+
+
+def _gap(name: str, gap: Mapping[str, Any], fields: dict[str, Any], entries: list[Entry]) -> Gap:
+    field, ends = gap["field"], {}
+    for key in ("from", "to"):
+        ends[key] = tuple(entry for entry in entries if entry.fields[field] == gap[key])
+        if not ends[key]:
+            others = " and ".join(f"{other} {value}" for other, value in fields.items())
+            wanted = ", ".join(f"{other}: {value}" for other, value in {field: gap[key], **fields}.items())
+            raise ValueError(
+                f"experiments.{name}.gap: of the chains{f' with {others}' if others else ''} none has {field} {gap[key]}; "
+                f"add the one that the gap is counted {key}, with 'fields: {{{wanted}}}'"
+            )
+    between = tuple(entry for entry in entries if entry.fields[field] not in (gap["from"], gap["to"]))
+    return Gap(fields, ends["from"], ends["to"], between)

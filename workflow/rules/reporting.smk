@@ -26,8 +26,15 @@ rule tabulate:
         "../../envs/environment.yaml"
     params:
         experiment=lookup("{experiment}", within=config["experiments"]),
+        # Where the table is laid out by what networks cost.
+        recipes=lambda wildcards: experiments.costed_recipes(
+            config["experiments"][wildcards.experiment], config["recipes"]
+        ),
         code=fingerprint(
             "frugalseg.experiments",
+            "frugalseg.models.cost",
+            "frugalseg.reporting.efficiency",
+            "frugalseg.reporting.gap",
             "frugalseg.reporting.tables",
             "frugalseg.reporting.pivots",
             "frugalseg.reporting.latex",

@@ -29,6 +29,7 @@ rule train:
         code=lambda wildcards: fingerprint(
             "frugalseg.training",
             f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch'].partition('-')[0]}",
+            "frugalseg.models.cost",
             "frugalseg.kernels.augment",
             "frugalseg.kernels.batch_norm",
         ),

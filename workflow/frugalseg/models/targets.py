@@ -43,8 +43,9 @@ class UnitFlows(nn.Module):
         super().__init__()
         self.network = network
         self.in_channels, self.stride = network.in_channels, network.stride
-        if hasattr(network, "window"):
-            self.window = network.window
+        for name in ("window", "diam_mean", "diam_labels"):
+            if hasattr(network, name):
+                setattr(self, name, getattr(network, name))
 
     def forward(self, images: Tensor) -> Tensor:
         """Output (B, 3, H, W): flow y and x four times as long, then the logit."""

@@ -27,6 +27,8 @@ PUBLISHED_TASKS = 5
 Turn = tuple[Tensor, Tensor]
 """Cosine and sine of rotary angles, (tokens, 1, 1, 32) each."""
 
+# PyTorch's fused attention does not pay for a few tokens on processors: its backward pass took six times as long at 80.
+_FEW_TOKENS = 256
 _ROTARY_BASE = 10_000.0
 _EPSILON = 1e-5
 _EXPANSION = 4
@@ -64,6 +66,11 @@ RECURSIONS = {
     "c": Recursion(1, 3, 7),
 }
 """The published schedules."""
+
+
+def recursion_of(recursion: str | Sequence[int]) -> Recursion:
+    """Recursion from its three numbers, or from the name of a published schedule."""
+    return RECURSIONS[recursion] if isinstance(recursion, str) else Recursion(*recursion)
 
 
 class UCell(nn.Module):
@@ -114,6 +121,9 @@ class UCell(nn.Module):
         Side in pixels of what the network is to be shown: the patch size.
     stride : int
         Sides of images are multiples of this.
+    diam_mean, diam_labels : Tensor
+        (1,) diameter in pixels of the cells as the network was shown them, and as they are in the training patches.
+        Images are predicted at the scale of the first over the second; the public implementation predicts them as they are.
 
     Raises
     ------
@@ -140,7 +150,7 @@ class UCell(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        recursion = RECURSIONS[recursion] if isinstance(recursion, str) else Recursion(*recursion)
+        recursion = recursion_of(recursion)
         _check_sizes(hidden, depth, rotary, recursion, cycles)
         self.in_channels, self.stride, self.hidden = in_channels, TOKEN, hidden
         self.window = patch_size or 256
@@ -152,6 +162,8 @@ class UCell(nn.Module):
         self.patch_emb = nn.Conv2d(in_channels, hidden, TOKEN, TOKEN)
         self.task_emb = TaskEmbedding(tasks, registers, hidden)
         self.lm_head = nn.ConvTranspose2d(hidden, out_channels, TOKEN, TOKEN)
+        self.register_buffer("diam_mean", torch.full((1,), 35.0))
+        self.register_buffer("diam_labels", torch.full((1,), 35.0))
         _initialise(self, generator)
 
     def forward(self, images: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
@@ -257,7 +269,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, turn: Turn) -> Tensor:
         query, key, value = self.qkv_proj(x).unflatten(2, (3, -1, HEAD)).unbind(2)
         turned = rotate(torch.stack([query, key], dim=2), turn).unbind(2)
-        mixed = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (*turned, value)))
+        mixed = _attend(*(part.transpose(1, 2) for part in (*turned, value)))
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -284,7 +296,8 @@ class TaskEmbedding(nn.Module):
         self.embedding_weight = nn.Parameter(torch.zeros(tasks, registers * hidden))
 
     def forward(self, images: int) -> Tensor:
-        return self.embedding_weight[0].unflatten(0, (self.registers, -1)).expand(images, -1, -1)
+        task = torch.zeros(images, dtype=torch.int64, device=self.embedding_weight.device)
+        return F.embedding(task, self.embedding_weight).view(images, self.registers, -1)
 
 
 def feed_forward_width(hidden: int) -> int:
@@ -321,6 +334,13 @@ def rotate(x: Tensor, turn: Turn) -> Tensor:
 
 def _frequencies(count: int, device: torch.device) -> Tensor:
     return _ROTARY_BASE ** -(torch.arange(count, device=device, dtype=torch.float32) / count)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Mean of the values (B, heads, tokens, 64), weighted by the softmax of ``query key / 8``."""
+    if query.device.type == "cpu" and query.shape[2] <= _FEW_TOKENS:
+        return ((query / math.sqrt(HEAD)) @ key.transpose(-1, -2)).softmax(dim=-1).to(value.dtype) @ value
+    return F.scaled_dot_product_attention(query, key, value)
 
 
 def _rms_norm(x: Tensor) -> Tensor:

@@ -29,6 +29,8 @@ from torch import Tensor
 from frugalseg.models.ucell import UCell
 
 _PREFIXES = ("module.", "_orig_mod.", "inner.")
+# What the network keeps of its training beside the weights, and the public files do not.
+_OURS_ALONE = ("diam_mean", "diam_labels")
 # The running mean of the weights is what its authors predict with.
 _WEIGHTS = ("ema_model", "model")
 
@@ -50,7 +52,7 @@ def load_public(path: str | Path, network: UCell) -> None:
         opened, is not read.
     """
     tensors = from_public(_read(Path(path)))
-    expected = network.state_dict()
+    expected = to_public(network)
     for name in [*expected, *tensors]:
         there, here = tensors.get(name), expected.get(name)
         if there is None or here is None or there.shape != here.shape:
@@ -58,11 +60,11 @@ def load_public(path: str | Path, network: UCell) -> None:
                 f"{path}: {name!r} is {_shape(there)} there and {_shape(here)} in this network; give the recipe the sizes of "
                 "the file (hidden, depth, tasks, registers)"
             )
-    network.load_state_dict(tensors)
+    network.load_state_dict(tensors, strict=False)
 
 
 def from_public(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of a :class:`UCell` from one of the public implementation, of whatever version."""
+    """Weights of a :class:`UCell` from a state dict of the public implementation, of whatever version."""
     named = {_without_prefixes(name): tensor for name, tensor in tensors.items() if torch.is_tensor(tensor)}
     named.pop("n_averaged", None)
     named = _merge_adapters(named)
@@ -78,7 +80,8 @@ def from_public(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def to_public(network: UCell) -> dict[str, Tensor]:
     """State dict of a network as the public implementation saves it: ``torch.save({"model": to_public(network)}, path)``."""
-    return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    weights = network.state_dict().items()
+    return {name: tensor.detach().cpu() for name, tensor in weights if name not in _OURS_ALONE}
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
 from frugalseg.experiments import Model, made_from, models, trained_as, width_models
+from frugalseg.models.cost import step_flops
+from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
+from frugalseg.training.stage import build_network
 
 SEGMENTATIONS, PHENOMENA = "segmentations", "phenomena"
 """What needs models beside the experiments and width scans."""
@@ -112,17 +119,20 @@ def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int])
     A model that is interpolated between others takes none.
     """
     recipe_name, chain, _ = model
-    if "interpolate" in config["recipes"][recipe_name]:
+    block = config["recipes"][recipe_name]
+    if "interpolate" in block:
         return 0
-    recipe = Recipe.of(config["recipes"][recipe_name])
-    if recipe.steps is not None:
-        return recipe.steps
+    recipe = Recipe.of(block)
+    flops = partial(_step_flops, json.dumps(block))
+    if recipe.epochs is None:
+        return recipe.count_steps(math.nan, flops)
     # An epoch is one pass over the patches that have no share of the batch to themselves.
     shares = sum(source.share or 0 for source in parse(chain).sources)
     sizes = [_patches_of(source, config["bins"], counts) for source in parse(chain).sources if source.share is None]
     if None in sizes:
         return None
-    return recipe.count_steps(sum(sizes) / (recipe.batch * (1 - shares / 100)))
+    batches = sum(sizes) / (recipe.batch * (1 - shares / 100))
+    return recipe.count_steps(batches * _steps_of_batch(block), flops)
 
 
 def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list[str]:
@@ -134,6 +144,22 @@ def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list
     wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in SEEDED_METHODS}
     wanted |= {config["figures"]["features"]["dataset"]} if "features" in config["figures"] else set()
     return [name for name in config["datasets"] if name in wanted]
+
+
+@cache
+def _step_flops(recipe: str) -> int:
+    """Operations of one image's part in a step of a recipe, given as JSON; they are slow to count, and models are many."""
+    block = json.loads(recipe)
+    with torch.device("meta"):
+        network = build_network(block)
+    return step_flops(network, block["crop"])
+
+
+def _steps_of_batch(block: Mapping[str, Any]) -> int:
+    """Optimiser steps that a recipe makes with a batch."""
+    return (
+        recursion_of(block.get("ucell", {}).get("recursion", "default")).supervised if block["arch"] == "ucell" else 1
+    )
 
 
 def _patches_of(source: Source, bins: int, counts: Mapping[str, int]) -> int | None:

@@ -137,7 +137,7 @@ def _measure_recipe(block: Mapping[str, Any], patches: Patches, budget: float, d
     network = build_network(block, torch.Generator().manual_seed(0))
     stored = sum(tensor.nbytes for tensor in network.state_dict().values())
     sources = [Source("random", patches, np.arange(len(patches)))]
-    recipe = Recipe.of({**block, "epochs": None, "steps": _MOST_STEPS})
+    recipe = Recipe.of({**block, "epochs": None, "compute": None, "steps": _MOST_STEPS})
     # One patch is enough to compile kernels.
     Run(network, sources, replace(recipe, batch=1), 0, 0, [], device, sources).advance()
     run = Run(network, sources, recipe, 0, 0, [], device, sources)

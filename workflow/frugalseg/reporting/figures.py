@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,57 +12,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from frugalseg.reporting import style
 from frugalseg.reporting.names import field_name, metric_name, value_text
-from frugalseg.reporting.tables import ALL_SEEDS, combinations, of_models
+from frugalseg.reporting.plots import Plot, prepare
+from frugalseg.reporting.scales import scale_x
 
-#: A panel shows one value of each of these, unless they are what the horizontal axis or the colour stands for.
-_PANEL_FIELDS = ("test", "metric")
 _PANELS_A_ROW = 3
 _PANEL_HEIGHT = 2.2
 # Characters of the legend's text that an inch holds, and as how many a handle counts with the space around it.
 _LEGEND_CHARACTERS = 14
 _LEGEND_HANDLE = 9
-# Above this ratio of the largest to the smallest value an axis is logarithmic.
-_LOGARITHMIC_FROM = 8
-
-
-@dataclass(frozen=True)
-class _Plot:
-    """Rows to draw and what to draw them over."""
-
-    runs: pd.DataFrame
-    overall: pd.DataFrame
-    x: str
-    hue: tuple[str, ...]
-    spread: str
-
-    @property
-    def hues(self) -> list[tuple]:
-        return combinations(self.overall, self.hue)
-
-    @property
-    def has_published(self) -> bool:
-        return bool(self.overall["published_mean"].notna().any())
-
-    @property
-    def panels(self) -> list[dict[str, Any]]:
-        """The fields and values that single out each panel."""
-        fields = [field for field in _PANEL_FIELDS if field not in {self.x, *self.hue}]
-        return [dict(zip(fields, key, strict=True)) for key in combinations(self.overall, fields)]
-
-    def select(self, rows: pd.DataFrame, panel: dict[str, Any], hue: tuple) -> pd.DataFrame:
-        """Those of the rows that belong to one panel and hue."""
-        keep = rows["hue_key"].map(lambda key: key == hue).astype(bool)
-        for field, value in panel.items():
-            keep &= rows[field] == value
-        return rows[keep]
+# Lines of what stands among the numbers of the horizontal axis and is none.
+_LEVELS = ((0, (4, 2)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1.5)))
 
 
 def draw(
-    table: pd.DataFrame, kind: str, x: str, metrics: Sequence[str], hue: str | Sequence[str] | None = None
+    table: pd.DataFrame,
+    kind: str,
+    x: str,
+    metrics: Sequence[str],
+    hue: str | Sequence[str] | None = None,
+    gap: Mapping[str, Any] | None = None,
 ) -> Figure:
     """Draw the figure of an experiment, as the block ``figure`` of its config asks for it.
 
@@ -73,7 +43,7 @@ def draw(
         From :func:`frugalseg.reporting.tables.tabulate`.
     kind : {"curve", "bars"}
         Which of :func:`curve` and :func:`bars`.
-    x, metrics, hue
+    x, metrics, hue, gap
         As there.
 
     Returns
@@ -83,27 +53,37 @@ def draw(
     kinds = {"curve": curve, "bars": bars}
     if kind not in kinds:
         raise ValueError(f"there is no figure of the kind {kind!r}; the kinds are {', '.join(kinds)}")
-    return kinds[kind](table, x=x, metrics=metrics, hue=hue)
+    return kinds[kind](table, x=x, metrics=metrics, hue=hue, gap=gap)
 
 
 @style.styled
-def curve(table: pd.DataFrame, x: str, metrics: Sequence[str], hue: str | Sequence[str] | None = None) -> Figure:
+def curve(
+    table: pd.DataFrame,
+    x: str,
+    metrics: Sequence[str],
+    hue: str | Sequence[str] | None = None,
+    gap: Mapping[str, Any] | None = None,
+) -> Figure:
     """Draw metrics over a numeric field, one panel a metric (and test set, where `hue` does not tell them apart).
 
-    The axis of `x` is logarithmic where its values span enough; a zero then has a place of its own on the left. Bands
-    are the sample standard deviation over runs where every model was trained more than once, else the standard error
-    over test images; single runs are small marks. Published values are dashed lines with open marks.
+    The axis of `x` is logarithmic where its values span enough, and where they are what networks cost; a zero then has a
+    place of its own on the left. Entries with a word in `x`, such as *all* shots, are levels: horizontal dashed lines in the
+    colour of their hue. Bands are the sample standard deviation over runs where every model was trained more than once
+    (those at the ends of a gap need not be), else the standard error over test images; single runs are small marks.
+    Published values are dashed lines with open marks.
 
     Parameters
     ----------
     table : pd.DataFrame
         From :func:`frugalseg.reporting.tables.tabulate`.
     x : str
-        Field of the horizontal axis; its values are numbers.
+        Field of the horizontal axis; its values are numbers, or numbers and words.
     metrics : sequence of str
         Keys of the metrics to draw, in this order.
     hue : str or sequence of str, optional
         Field or fields that tell the lines apart: fields of the entries, ``chain``, ``recipe`` or ``test``.
+    gap : mapping, optional
+        ``gap`` of the experiment.
 
     Returns
     -------
@@ -114,23 +94,34 @@ def curve(table: pd.DataFrame, x: str, metrics: Sequence[str], hue: str | Sequen
     ValueError
         When an entry lacks a field or has no number in `x`, or two entries fall on one point.
     """
-    plot = _prepare(table, x, metrics, hue)
-    if not pd.api.types.is_numeric_dtype(plot.overall[x]):
+    plot = prepare(table, x, metrics, hue, gap)
+    if plot.overall["place"].isna().all():
         raise ValueError(f"a curve needs numbers to be drawn over, but the field {x!r} has {plot.overall[x].iloc[0]!r}")
     figure, axes = _panels(plot)
     for panel, ax in zip(plot.panels, axes, strict=True):
         for index, hue_key in enumerate(plot.hues):
             _draw_line(ax, plot, panel, hue_key, _line_style(index))
-        _scale_x(ax, plot)
+            _draw_levels(ax, plot, panel, hue_key, _line_style(index)["color"])
+        scale_x(ax, x, plot.overall["place"].dropna().to_numpy(dtype=float))
         ax.set_xlabel(field_name(x))
     handles = [Line2D([], [], label=_hue_text(plot, key), **_line_style(i)) for i, key in enumerate(plot.hues)]
+    handles += [
+        Line2D([], [], color="#555555", label=f"{field_name(x)}: {value_text(x, word)}", **_level_style(index))
+        for index, word in enumerate(plot.words)
+    ]
     published = Line2D([], [], color="#555555", linestyle="--", marker="o", markerfacecolor="white", label="published")
     _finish(figure, plot, handles, published, f"Bands: ± {plot.spread}.")
     return figure
 
 
 @style.styled
-def bars(table: pd.DataFrame, x: str, metrics: Sequence[str], hue: str | Sequence[str] | None = None) -> Figure:
+def bars(
+    table: pd.DataFrame,
+    x: str,
+    metrics: Sequence[str],
+    hue: str | Sequence[str] | None = None,
+    gap: Mapping[str, Any] | None = None,
+) -> Figure:
     """Draw metrics as groups of bars, one panel a test set and metric that neither `x` nor `hue` stands for.
 
     Error bars are what the bands of :func:`curve` are; published values are open diamonds.
@@ -145,6 +136,8 @@ def bars(table: pd.DataFrame, x: str, metrics: Sequence[str], hue: str | Sequenc
         Keys of the metrics to draw, in this order.
     hue : str or sequence of str, optional
         Field or fields that tell the bars of a group apart.
+    gap : mapping, optional
+        ``gap`` of the experiment.
 
     Returns
     -------
@@ -155,7 +148,7 @@ def bars(table: pd.DataFrame, x: str, metrics: Sequence[str], hue: str | Sequenc
     ValueError
         When an entry lacks a field, or two entries fall on one bar.
     """
-    plot = _prepare(table, x, metrics, hue)
+    plot = prepare(table, x, metrics, hue, gap)
     groups = plot.overall[x].unique().tolist()
     figure, axes = _panels(plot, per_row=1)
     for panel, ax in zip(plot.panels, axes, strict=True):
@@ -181,47 +174,7 @@ _PUBLISHED_BAR = {
 }
 
 
-def _prepare(table: pd.DataFrame, x: str, metrics: Sequence[str], hue: str | Sequence[str] | None) -> _Plot:
-    hue = (hue,) if isinstance(hue, str) else tuple(hue or ())
-    table = table[table["metric"].isin(metrics)]
-    table = table.sort_values("metric", key=lambda keys: keys.map(list(metrics).index), kind="stable")
-    _check_fields(table, [x, *hue])
-    table = table.assign(
-        hue_key=list(table[list(hue)].itertuples(index=False, name=None)) if hue else [()] * len(table)
-    )
-    runs, overall = table[table["seed"] != ALL_SEEDS], table[table["seed"] == ALL_SEEDS]
-    clash = overall[overall.duplicated([x, "hue_key", "test", "metric"])]
-    if not clash.empty:
-        raise ValueError(
-            f"experiment {clash['experiment'].iloc[0]!r}: the chain {clash['chain'].iloc[0]!r} falls on the same point of the "
-            f"figure as another; name a field in 'hue' that tells them apart"
-        )
-    overall, spread = _with_error(overall, runs)
-    return _Plot(runs=runs, overall=overall, x=x, hue=hue, spread=spread)
-
-
-def _check_fields(table: pd.DataFrame, fields: Sequence[str]) -> None:
-    for field in fields:
-        lacking = table["chain"] if field not in table.columns else table.loc[table[field].isna(), "chain"]
-        if len(lacking):
-            raise ValueError(
-                f"experiment {table['experiment'].iloc[0]!r}: the chain {lacking.iloc[0]!r} has no field {field!r}, "
-                "which its figure is drawn by; give it one under 'fields', or draw by another"
-            )
-
-
-def _with_error(overall: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Add the column ``error``, of one kind for the whole figure, and say of which."""
-    if (overall["n"] > 1).all():
-        fewest, most = overall["n"].min(), overall["n"].max()
-        number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        return overall.assign(error=overall["std"]), f"standard deviation over {number} runs"
-    model = of_models(runs)
-    errors = runs.assign(error=runs["std"] / np.sqrt(runs["n"])).groupby(model, dropna=False)["error"].mean()
-    return overall.merge(errors.reset_index(), on=model), "standard error over test images"
-
-
-def _panels(plot: _Plot, per_row: int = _PANELS_A_ROW) -> tuple[Figure, list[Axes]]:
+def _panels(plot: Plot, per_row: int = _PANELS_A_ROW) -> tuple[Figure, list[Axes]]:
     """A grid of titled axes, one a panel."""
     count = len(plot.panels)
     columns = min(count, per_row)
@@ -256,29 +209,41 @@ def _bar_style(index: int) -> dict[str, Any]:
     }
 
 
-def _draw_line(ax: Axes, plot: _Plot, panel: dict[str, Any], hue: tuple, line: dict[str, Any]) -> None:
-    points = plot.select(plot.overall, panel, hue).sort_values(plot.x)
+def _draw_line(ax: Axes, plot: Plot, panel: dict[str, Any], hue: tuple, line: dict[str, Any]) -> None:
+    points = plot.select(plot.overall, panel, hue).dropna(subset="place").sort_values("place")
     ax.fill_between(
-        points[plot.x],
+        points["place"],
         points["mean"] - points["error"],
         points["mean"] + points["error"],
         color=line["color"],
         alpha=0.15,
         linewidth=0,
     )
-    ax.plot(points[plot.x], points["mean"], **line)
+    ax.plot(points["place"], points["mean"], **line)
     if (points["n"] > 1).any():
         runs = plot.select(plot.runs, panel, hue)
-        ax.plot(runs[plot.x], runs["mean"], linestyle="none", marker=".", markersize=3, color=line["color"], alpha=0.6)
+        ax.plot(runs["place"], runs["mean"], linestyle="none", marker=".", markersize=3, color=line["color"], alpha=0.6)
     published = points.dropna(subset="published_mean")
     ax.plot(
-        published[plot.x],
+        published["place"],
         published["published_mean"],
         **{**line, "linestyle": "--", "linewidth": 0.9, "markerfacecolor": "white", "markersize": 3.5},
     )
 
 
-def _draw_bars(ax: Axes, plot: _Plot, panel: dict[str, Any], hue: tuple, groups: list, index: int) -> None:
+def _draw_levels(ax: Axes, plot: Plot, panel: dict[str, Any], hue: tuple, colour: str) -> None:
+    """A line across the panel for every entry that has a word in place of a number."""
+    levels = plot.select(plot.overall, panel, hue)
+    for index, word in enumerate(plot.words):
+        for mean in levels.loc[levels[plot.x] == word, "mean"].dropna():
+            ax.axhline(mean, color=colour, **_level_style(index))
+
+
+def _level_style(index: int) -> dict[str, Any]:
+    return {"linestyle": _LEVELS[index % len(_LEVELS)], "linewidth": 1.1}
+
+
+def _draw_bars(ax: Axes, plot: Plot, panel: dict[str, Any], hue: tuple, groups: list, index: int) -> None:
     count = len(plot.hues)
     width = 0.8 / count
     points = plot.select(plot.overall, panel, hue)
@@ -294,35 +259,7 @@ def _draw_bars(ax: Axes, plot: _Plot, panel: dict[str, Any], hue: tuple, groups:
     ax.plot(places, points["published_mean"], **_PUBLISHED_BAR)
 
 
-def _scale_x(ax: Axes, plot: _Plot) -> None:
-    values = np.unique(plot.overall[plot.x].to_numpy(dtype=float))
-    positive = values[values > 0]
-    if values[0] >= 0 and len(positive) > 1 and positive[-1] >= _LOGARITHMIC_FROM * positive[0]:
-        if values[0] == 0:
-            ax.set_xscale("symlog", linthresh=positive[0], linscale=0.4)
-        else:
-            ax.set_xscale("log")
-    ax.margins(x=0.05)
-    ax.autoscale_view()
-    shown = list(_spaced(values, ax))
-    ax.xaxis.set_major_locator(FixedLocator(values.tolist()))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticklabels([f"{value:g}" if value in shown else "" for value in values])
-
-
-def _spaced(values: np.ndarray, ax: Axes) -> Iterator[float]:
-    """Those values whose labels have room: the last, and from the first on each far enough from the one before."""
-    to_axis = ax.transData + ax.transAxes.inverted()
-    places = to_axis.transform(np.column_stack([values, np.zeros_like(values)]))[:, 0]
-    room, last = 0.095, -np.inf
-    for value, place in zip(values[:-1], places[:-1], strict=True):
-        if place - last >= room and places[-1] - place >= room:
-            last = place
-            yield value
-    yield values[-1]
-
-
-def _hue_text(plot: _Plot, key: tuple) -> str:
+def _hue_text(plot: Plot, key: tuple) -> str:
     texts = (
         f"tested on {value}" if field == "test" else value_text(field, value)
         for field, value in zip(plot.hue, key, strict=True)
@@ -330,7 +267,7 @@ def _hue_text(plot: _Plot, key: tuple) -> str:
     return ", ".join(texts) or "ours"
 
 
-def _finish(figure: Figure, plot: _Plot, handles: list, published: Line2D, note: str) -> None:
+def _finish(figure: Figure, plot: Plot, handles: list, published: Line2D, note: str) -> None:
     """Add the legend above the panels, where it says anything, and the note below."""
     if plot.has_published:
         handles = [*handles, published]

@@ -22,13 +22,18 @@ METRIC_NAMES = {
     "f1_50": "F1 at IoU 0.5",
     "aji": "AJI",
     "hd95": "HD95 (px)",
+    "gap_closed": "Gap closed",
 }
 
 _FIELD_NAMES = {
     "rate": "Rate (%)",
     "replay": "Replay (%)",
     "label": "Training",
+    "parameters": "Parameters",
+    "gigaflops": "GFLOP per megapixel",
 }
+#: From here on a number of gigaflops is written without digits after the point.
+_MANY_GIGAFLOPS = 100
 
 
 def metric_name(metric: str) -> str:
@@ -50,10 +55,28 @@ def field_name(field: str) -> str:
 
 
 def value_text(field: str, value: Any) -> str:
-    """Text of a field's value: a metric by its name, a number without needless zeros, all else as it stands."""
+    """Text of a field's value: a metric by its name, a number without needless zeros, all else as it stands.
+
+    Parameters are counted in thousands and millions: ``7.18 M``.
+    """
     if field == "metric":
         return metric_name(value)
+    if field == "parameters":
+        return _in_thousands(value)
+    if field == "gigaflops" and value >= _MANY_GIGAFLOPS:
+        return f"{value:,.0f}"
+    if field == "gigaflops":
+        return f"{value:.3g}"
     return format(value, "g") if isinstance(value, int | float) else str(value)
+
+
+def _in_thousands(count: float) -> str:
+    """A number with three digits and the letter of its power of 1000."""
+    for power, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        # What would be rounded to 1000 of the smaller unit is one of the larger.
+        if count >= 0.9995 * power:
+            return f"{count / power:.3g} {letter}"
+    return f"{count:g}"
 
 
 def decimals(metric: str) -> int:

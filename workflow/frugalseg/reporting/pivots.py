@@ -45,6 +45,7 @@ def pivot(
     rows: Sequence[str],
     columns: Sequence[str],
     metrics: Sequence[str],
+    notes: Sequence[str] = (),
 ) -> Pivot:
     """Turn an experiment's table into rows and columns.
 
@@ -61,6 +62,8 @@ def pivot(
         ``test`` or ``metric``. Rows and columns keep the order in which the table has them.
     metrics : sequence of str
         Keys of the metrics to show, in this order.
+    notes : sequence of str
+        Sentences to print below, after those that say what the cells are.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def pivot(
             tuple(value_text(field, value) for field, value in zip(columns, key, strict=True)) for key in column_keys
         ),
         cells=tuple(lines),
-        notes=tuple(_notes(shown, {*rows, *columns}, with_published)),
+        notes=(*_notes(shown, {*rows, *columns}, with_published), *notes),
     )
 
 

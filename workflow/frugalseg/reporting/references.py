@@ -14,6 +14,11 @@ PAPERS = {
     "Pattern Recognition",
     "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, "
     "Nature Methods 18",
+    "ucell": "Kuang et al. 2026, UCell: rethinking generalizability and scaling of bio-medical vision models, arXiv:2604.00243",
+    "lora": "Hu et al. 2022, LoRA: low-rank adaptation of large language models, International Conference on Learning "
+    "Representations",
+    "adamw": "Loshchilov & Hutter 2019, Decoupled weight decay regularization, International Conference on Learning "
+    "Representations",
     "nnunet": "Isensee et al. 2021, nnU-Net: a self-configuring method for deep learning-based biomedical image "
     "segmentation, Nature Methods 18",
     "xtinyunet": "Kimbowa et al. 2026, XTinyU-Net: training-free U-Net scaling via initialization-time sensitivity, "

@@ -109,6 +109,12 @@ def read_metrics(path: str | Path, metrics: Sequence[str]) -> pd.DataFrame:
     return table[list(metrics)]
 
 
+def summary(values: Iterable[float]) -> dict[str, float | int]:
+    """``mean``, sample standard deviation ``std`` and number ``n`` of the values that are not NaN."""
+    defined = pd.Series(list(values), dtype=np.float64).dropna()
+    return {"mean": defined.mean(), "std": defined.std(ddof=1), "n": len(defined)}
+
+
 def read_published(path: str | Path, table: str) -> pd.DataFrame:
     """Read one table of published values.
 
@@ -163,13 +169,8 @@ def _check_fields(entry: Entry) -> None:
 
 def _summaries(scores: Mapping[int, pd.Series]) -> list[dict[str, Any]]:
     """Rows of one model and metric: one a seed over images, then one over seeds."""
-    runs = [{"seed": str(seed), **_summary(values)} for seed, values in scores.items()]
-    return [*runs, {"seed": ALL_SEEDS, **_summary(row["mean"] for row in runs)}]
-
-
-def _summary(values: Iterable[float]) -> dict[str, float | int]:
-    defined = pd.Series(list(values), dtype=np.float64).dropna()
-    return {"mean": defined.mean(), "std": defined.std(ddof=1), "n": len(defined)}
+    runs = [{"seed": str(seed), **summary(values)} for seed, values in scores.items()]
+    return [*runs, {"seed": ALL_SEEDS, **summary(row["mean"] for row in runs)}]
 
 
 def _join_published(table: pd.DataFrame, published: pd.DataFrame | None) -> pd.DataFrame:

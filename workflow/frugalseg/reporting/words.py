@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+_Words = TypeVar("_Words")
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -26,3 +29,19 @@ def plural(count: int, noun: str) -> str:
 def plain(value: float) -> str:
     """A number without an exponent."""
     return f"{value:.10f}".rstrip("0").rstrip(".")
+
+
+def words_for(name: str, known: Mapping[str, _Words], kind: str) -> _Words:
+    """What is known to be said of a name.
+
+    Raises
+    ------
+    ValueError
+        When nothing is, so that no text calls it something else.
+    """
+    if name not in known:
+        raise ValueError(
+            f"the methods section has no words for the {kind} {name!r}: add them in frugalseg.reporting.methods, beside those "
+            f"for {listing(known)}"
+        )
+    return known[name]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from frugalseg.training.keep import Keep
 from frugalseg.training.lora import Adapters
+
+_TERA = 1e12
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,9 @@ class Recipe:
     target : {"flows", "unit_flows", "foreground"}
         What the network learns, see `frugalseg.training.losses`.
     steps, epochs : int or None
-        Optimiser steps, or passes over the patches that have no share: one of the two.
+        Optimiser steps, or passes over the patches that have no share.
+    compute : float or None
+        10^12 operations that the run may take, forward and backward. One of the three is given.
     batch, crop : int
         Patches a step, and side in pixels of what the network sees of each.
     optimiser : {"sgd", "adamw"}
@@ -56,6 +60,7 @@ class Recipe:
     target: str = "flows"
     steps: int | None = None
     epochs: int | None = None
+    compute: float | None = None
     batch: int = 8
     crop: int = 224
     optimiser: str = "sgd"
@@ -77,8 +82,9 @@ class Recipe:
     validate_every: int = 500
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.epochs is None):
-            raise ValueError(f"a recipe has steps or epochs, one of them; this one has {self.steps=}, {self.epochs=}")
+        lengths = {name: getattr(self, name) for name in ("steps", "epochs", "compute")}
+        if sum(length is not None for length in lengths.values()) != 1:
+            raise ValueError(f"a recipe has steps, epochs or compute, one of them; this one has {lengths}")
         if self.lora and self.keep:
             raise ValueError("a recipe has lora or keep, not both: adapters leave the parent's weights as they are")
 
@@ -100,6 +106,19 @@ class Recipe:
             return self.scale_range
         return 0.5 if self.rescale else 1.0
 
-    def count_steps(self, steps_per_epoch: float) -> int:
-        """Optimiser steps of a run."""
-        return self.steps if self.steps is not None else math.ceil(self.epochs * steps_per_epoch - 1e-9)
+    def count_steps(self, steps_per_epoch: float, flops: Callable[[], int]) -> int:
+        """Optimiser steps of a run.
+
+        Parameters
+        ----------
+        steps_per_epoch : float
+            Steps of one pass over the patches that have no share; looked at where the recipe has epochs.
+        flops : callable
+            Operations of one image's part in a step (`frugalseg.models.cost.step_flops`); called where the recipe says how
+            much the run may compute. At least one step is made.
+        """
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is not None:
+            return math.ceil(self.epochs * steps_per_epoch - 1e-9)
+        return max(1, round(self.compute * _TERA / (self.batch * flops())))

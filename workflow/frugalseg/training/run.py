@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from frugalseg.data.stores import Patches
 from frugalseg.fingerprint import fingerprint
 from frugalseg.kernels.augment import random_affine, random_stretch
+from frugalseg.models.cost import step_flops
 from frugalseg.training import checkpoints, lora, schedules
 from frugalseg.training.anchor import Anchor
 from frugalseg.training.average import WeightAverage
@@ -32,7 +33,7 @@ from frugalseg.training.optimiser import build as build_optimiser
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.sampling import Batch, Sampler, Source
 from frugalseg.training.state import stamp_of
-from frugalseg.training.supervision import Supervision
+from frugalseg.training.supervision import Supervision, supervised_steps
 from frugalseg.training.validation import validation_loss
 
 COMMON_DIAMETERS = {"cellpose": 30.0, "ucell": 35.0}
@@ -64,16 +65,17 @@ class Run:
         device: torch.device,
         parent_sources: Sequence[Source] = (),
     ) -> None:
-        self.recipe, self.sources, self.device, self.validation = recipe, sources, device, validation
+        self.recipe, self.sources, self.device = recipe, sources, device
+        self.validation = [patches for patches in validation if len(patches)]
         self.seed, self.min_cells, self.parent_sources = seed, min_cells, parent_sources
         self.generator = torch.Generator().manual_seed(seed)
         self.sampler = Sampler(sources, recipe.batch, min_cells, self.generator)
-        self.steps = recipe.count_steps(self.sampler.steps_per_epoch)
+        # A recursive network learns from a batch in several steps.
+        self.steps_per_epoch = self.sampler.steps_per_epoch * supervised_steps(model)
+        self.steps = recipe.count_steps(self.steps_per_epoch, partial(step_flops, model, recipe.crop))
         if recipe.lora:
             lora.inject(model, recipe.lora, torch.Generator().manual_seed(seed))
-        self.lr = schedules.build(
-            recipe.schedule, recipe.lr, steps=self.steps, steps_per_epoch=self.sampler.steps_per_epoch
-        )
+        self.lr = schedules.build(recipe.schedule, recipe.lr, steps=self.steps, steps_per_epoch=self.steps_per_epoch)
         self.autocast_type = autocast_type(recipe.precision, device)
         if processes() > 1 and device.type == "cpu":
             # The bfloat16 path of processors takes the statistics of a process's own part of the batch.
@@ -127,7 +129,7 @@ class Run:
                 f"the training loss is {train_loss} at step {self.step}: the run diverged; lower the learning rate"
             )
         self.loss_sum.zero_()
-        epoch = self.step / self.sampler.steps_per_epoch
+        epoch = self.step / self.steps_per_epoch
         with self._as_kept():
             self.rows.append([self.step, epoch, self.lr(self.step - 1), train_loss, self._validate()])
 
@@ -179,7 +181,12 @@ class Run:
         """Hash of all that decides the result: recipe, seed, code, starting weights, and patches."""
         recipe = asdict(self.recipe)
         del recipe["save_every"]
-        code = ("frugalseg.training", "frugalseg.kernels.augment", "frugalseg.kernels.batch_norm")
+        code = (
+            "frugalseg.training",
+            "frugalseg.models.cost",
+            "frugalseg.kernels.augment",
+            "frugalseg.kernels.batch_norm",
+        )
         parameters = {
             "recipe": recipe,
             "seed": self.seed,

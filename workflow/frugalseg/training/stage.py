@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,7 +132,7 @@ def train_stage(
         "sources": counts,
         "steps": result.steps,
         "loss": result.loss,
-        "validation_loss": result.validation_loss if files.validation else None,
+        "validation_loss": None if math.isnan(result.validation_loss) else result.validation_loss,
         "seconds": round(result.seconds, 3),
         "precision": result.precision,
         # A run that was killed and went on does not know what it had used before.

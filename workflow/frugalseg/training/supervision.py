@@ -15,6 +15,11 @@ from frugalseg.training.losses import unit_flow_errors
 _EXPLORATION = 0.5
 
 
+def supervised_steps(model: nn.Module) -> int:
+    """Optimiser steps that a network makes with a batch: M of a recursive one, else one."""
+    return model.recursion.supervised if hasattr(model, "recursion") else 1
+
+
 class Supervision:
     """Forward passes of the optimiser steps of a run.
 
@@ -76,7 +81,7 @@ class Supervision:
             self._state = self._network.initial_state(self.images)
         output, self._state = self._predict(self._network, self.images, self._state)
         self._made += 1
-        if self._made == self._model.recursion.supervised:
+        if self._made == supervised_steps(self._model):
             self._crops = None
         elif self._model.halting:
             self._halt(output.detach())

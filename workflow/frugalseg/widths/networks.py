@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from frugalseg.models import build
+from frugalseg.models.cost import forward_flops, parameters
 
 
 def describe(archs: Iterable[str], in_channels: int, out_channels: int, size: int) -> pd.DataFrame:
@@ -33,9 +33,5 @@ def describe(archs: Iterable[str], in_channels: int, out_channels: int, size: in
     for arch in archs:
         with torch.device("meta"):
             network = build(arch, in_channels, out_channels, size)
-            image = torch.empty(1, in_channels, size, size)
-        parameters = sum(weight.numel() for weight in network.parameters())
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network.eval()(image)
-        rows.append((arch, parameters, counter.get_total_flops()))
+        rows.append((arch, parameters(network), forward_flops(network, size)))
     return pd.DataFrame(rows, columns=["arch", "parameters", "flops"])

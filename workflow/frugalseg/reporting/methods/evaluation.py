@@ -1,0 +1,32 @@
+"""Metrics, spreads and versions, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from frugalseg.experiments import cost_fields
+from frugalseg.provenance import package_versions
+from frugalseg.reporting.references import References
+
+
+def evaluation(config: Mapping[str, Any], references: References) -> str:
+    """How models are scored, and what computed it."""
+    versions = package_versions()
+    sentences = [
+        "Models were scored on every test image by IoU, Dice, precision, recall and accuracy of the foreground, and by "
+        f"panoptic quality {references.cite('panoptic')}, average precision, F1, the aggregated Jaccard index and the 95 % "
+        "Hausdorff distance of whole cells.",
+        "Tables give means over test images, their standard deviation over images, and, where there are several runs, the "
+        "standard deviation of the mean over runs.",
+    ]
+    if any("gigaflops" in cost_fields(block) for block in config["experiments"].values()):
+        sentences.append(
+            "Operations of a network are those of its convolutions and matrix products on a megapixel, in windows as large as "
+            "its training crops that do not overlap; a multiplication and an addition count as two."
+        )
+    sentences.append(
+        f"All computations were done with frugalseg {versions['frugalseg']}, PyTorch {versions['torch'].partition('+')[0]} "
+        f"and Snakemake {versions['snakemake']}; the config, the seeds and the revision of the code lie beside every result."
+    )
+    return " ".join(sentences)
