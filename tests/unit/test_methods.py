@@ -69,6 +69,42 @@ def test_the_published_study(root):
     assert PAPERS["study"] in text
 
 
+def test_what_keeps_the_old_is_told(root):
+    small = study(root)["recipes"]["small"]
+    ways = {
+        "pulled": {"method": "l2sp", "strength": 0.5},
+        "consolidated": {"method": "ewc", "strength": 20},
+        "distilled": {"method": "lwf", "strength": 2},
+        "frozen": {"method": "frozen"},
+    }
+    recipes = {name: {**small, "parent": "small", "keep": keep} for name, keep in ways.items()}
+    recipes["between"] = {**small, "interpolate": {"recipe": "small", "alpha": 0.25}}
+    chains = ["cyto_to_histo", *({"chain": "cyto_to_histo", "recipe": name} for name in recipes)]
+    text = to_markdown(study(root, recipes=recipes, experiments={"forgetting": {"chains": chains}}))
+    for part in (
+        "With the recipe *pulled*, models of *small* were fine-tuned with all weights pulled towards the parent's (L2-SP; Li, ",
+        "consolidation (Kirkpatrick et al. 2017) of a strength of 20, by proximal steps, the Fisher information from 64 patches",
+        "(learning without forgetting; Li & Hoiem 2017), with a weight of 2.",
+        "fine-tuned with a frozen encoder (*downsample*).",
+        "their weights are 0.25 times those of models of *small* plus 0.75 times those of their parents (Wortsman et al. 2022).",
+    ):
+        assert part in text, part
+    assert "With the recipe *between*" not in text
+
+
+def test_selectors_by_features_are_told_with_their_features(root):
+    text = to_markdown(
+        study(
+            root,
+            selectors={"herding": {"method": "herding"}, "typical": {"method": "typicality", "clusters": 8}},
+            experiments={"redundancy": {"chains": ["cyto@herding10", "cyto@typical10"]}, "selectors_cyto": None},
+        )
+    )
+    assert "Patches were compared by the mean over all tokens" in text
+    assert "was herding (Welling 2009; Rebuffi et al. 2017), which" in text
+    assert "was typicality (Hacohen, Dekel & Weinshall 2022), which takes of eight clusters of k-means" in text
+
+
 def test_numbers_follow_the_config(root):
     changed = study(root, patches={"size": 128, "stride": 32, "min_cells": 1}, recipes={"small": {"lr": 0.05}}, bins=7)
     text = to_markdown(changed)

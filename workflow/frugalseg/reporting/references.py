@@ -11,8 +11,17 @@ PAPERS = {
     "kcenter": "Sener & Savarese 2018, Active learning for convolutional neural networks: a core-set approach, "
     "International Conference on Learning Representations",
     "herding": "Welling 2009, Herding dynamical weights to learn, International Conference on Machine Learning",
-    "typicality": "Hacohen, Dekel & Weinshall 2022, Active learning on a budget: opposite strategies suit high and low budgets, "
+    "icarl": "Rebuffi et al. 2017, iCaRL: incremental classifier and representation learning, IEEE Conference on Computer "
+    "Vision and Pattern Recognition",
+    "typicality": "Hacohen, Dekel & Weinshall 2022, Active learning on a budget: opposite strategies suit high and low "
+    "budgets, International Conference on Machine Learning",
+    "l2sp": "Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with convolutional networks, "
     "International Conference on Machine Learning",
+    "ewc": "Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks, Proceedings of the National "
+    "Academy of Sciences 114",
+    "lwf": "Li & Hoiem 2017, Learning without forgetting, IEEE Transactions on Pattern Analysis and Machine Intelligence 40",
+    "interpolation": "Wortsman et al. 2022, Robust fine-tuning of zero-shot models, IEEE/CVF Conference on Computer Vision and "
+    "Pattern Recognition",
     "mae": "He et al. 2022, Masked autoencoders are scalable vision learners, IEEE/CVF Conference on Computer Vision and "
     "Pattern Recognition",
     "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, "
@@ -20,13 +29,6 @@ PAPERS = {
     "ucell": "Kuang et al. 2026, UCell: rethinking generalizability and scaling of bio-medical vision models, arXiv:2604.00243",
     "lora": "Hu et al. 2022, LoRA: low-rank adaptation of large language models, International Conference on Learning "
     "Representations",
-    "l2sp": "Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with convolutional networks, "
-    "International Conference on Machine Learning",
-    "ewc": "Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks, Proceedings of the National Academy "
-    "of Sciences 114",
-    "lwf": "Li & Hoiem 2018, Learning without forgetting, IEEE Transactions on Pattern Analysis and Machine Intelligence 40",
-    "interpolation": "Wortsman et al. 2022, Robust fine-tuning of zero-shot models, IEEE/CVF Conference on Computer Vision and "
-    "Pattern Recognition",
     "adamw": "Loshchilov & Hutter 2019, Decoupled weight decay regularization, International Conference on Learning "
     "Representations",
     "nnunet": "Isensee et al. 2021, nnU-Net: a self-configuring method for deep learning-based biomedical image "

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked
 
+CLUSTERS = 100
 NEIGHBOURS = 20
 # Rows whose distances to all others of a cluster are held at a time.
 _BLOCK = 512
@@ -15,7 +16,7 @@ _SEED = 0
 
 
 def typicality(
-    features: Tensor, patches: pd.DataFrame | None, seed: int, *, clusters: int = 100
+    features: Tensor, patches: pd.DataFrame | None, seed: int, *, clusters: int = CLUSTERS
 ) -> tuple[Tensor, Tensor]:
     """Order that takes from all clusters in turn, of every cluster the patch in the densest place first.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from frugalseg.chains import Source, parse
+from frugalseg.chains import SEEDED_METHODS, Source, parse
 from frugalseg.experiments import study_models
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import listing, number, words_for
+from frugalseg.reporting.words import listing, number, plural, words_for
+from frugalseg.selection.typicality import CLUSTERS, NEIGHBOURS
 
 _GAINS = {
     "sum": "the submodular gain of {study}, eq. 1",
@@ -42,7 +43,7 @@ def coresets(config: Mapping[str, Any], references: References) -> str:
         return ""
     methods = {name: config["selectors"][name] for name in dict.fromkeys(subset.selector for subset in subsets)}
     sentences = []
-    if any(block["method"] in ("dq", "kcenter") for block in methods.values()):
+    if any(block["method"] not in SEEDED_METHODS for block in methods.values()):
         sentences.append(_features(config["features"], references))
     first = next((name for name, block in methods.items() if block["method"] == "dq"), None)
     for name, block in methods.items():
@@ -99,13 +100,15 @@ def _kcenter(selector: Selector, references: References) -> str:
 
 
 def _herding(selector: Selector, references: References) -> str:
-    return f"was herding {references.cite('herding')}, which keeps the mean of the patches taken closest to that of all"
+    papers = "; ".join(references.cite(paper).strip("()") for paper in ("herding", "icarl"))
+    return f"was herding ({papers}), which keeps the mean feature of the patches taken closest to that of all"
 
 
 def _typicality(selector: Selector, references: References) -> str:
+    clusters = plural(selector.block.get("clusters", CLUSTERS), "cluster")
     return (
-        f"was typicality {references.cite('typicality')}, which takes from every cluster of patches in turn the one in the "
-        "densest place"
+        f"was typicality {references.cite('typicality')}, which takes of {clusters} of k-means in turn the patch that is "
+        f"nearest to its {NEIGHBOURS} nearest neighbours there, on average"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from frugalseg.experiments import Model, expand, parent_of, study_models, width_networks
@@ -19,21 +19,19 @@ def training(config: Mapping[str, Any], references: References) -> str:
     """Networks, how each recipe trains them, and what is kept; recipes of width scans are told with the scans."""
     proofs = {name for block in config["widths"].values() if "training" in block for name in _proof_recipes(block)}
     models = [model for model in with_parents(study_models(config), config) if model[0] not in proofs]
-    names = list(dict.fromkeys(recipe for recipe, _, _ in models))
+    names = [
+        name for name in dict.fromkeys(model[0] for model in models) if "interpolate" not in config["recipes"][name]
+    ]
     sentences, told = [], {}
     for name in names:
-        if "interpolate" in config["recipes"][name]:
-            sentences.append(_between(name, config["recipes"][name], references))
-            continue
         of_recipe = [model for model in models if model[0] == name]
         sentences += _learning(name, of_recipe, config["recipes"], references, named=len(names) > 1)
-        if "keep" in config["recipes"][name]:
-            sentences.append(_keeping(name, config["recipes"][name], references))
         anew = any(parent_of(model, config["recipes"]) is None for model in of_recipe)
         settings = _settings(config["recipes"][name], references)
         same = told.setdefault(settings, name)
         opening = "It was trained" if anew else "They were trained"
         sentences.append(f"{opening} {settings}" if same == name else f"{opening} as with the recipe *{same}*.")
+    sentences += _interpolations(models, config["recipes"], references)
     sentences += _predictions(config)
     seeds = sorted({len(entry.seeds) for block in config["experiments"].values() for entry in expand(block)})
     if seeds:
@@ -60,7 +58,7 @@ def _learning(
             f"{network(recipe, references)} was trained to predict {target}{f' (recipe *{name}*)' if named else ''}."
         )
         yield from filter(None, [recursion(recipe)])
-    if others or not starts_anew or "lora" in recipe:
+    if others or not starts_anew or "lora" in recipe or "keep" in recipe:
         of = f" of {listing(f'*{other}*' for other in others)}" if others else ""
         yield f"With the recipe *{name}*, models{of} were fine-tuned {_tuned_part(recipe, references)}."
 
@@ -74,6 +72,9 @@ def _settings(recipe: Mapping[str, Any], references: References) -> str:
 
 
 def _tuned_part(recipe: Mapping[str, Any], references: References) -> str:
+    if "keep" in recipe:
+        keep = Keep.of(recipe["keep"], recipe["arch"])
+        return words_for(keep.method, _KEEPING, "way of keeping")(keep, references)
     if "lora" not in recipe:
         return "in all their weights"
     adapters = Adapters.of(recipe["lora"])
@@ -84,37 +85,43 @@ def _tuned_part(recipe: Mapping[str, Any], references: References) -> str:
     )
 
 
-_KEPT = {
-    "l2sp": "every weight was pulled towards the parent's (L2-SP; {paper}), with a strength of {strength:g}",
-    "ewc": (
-        "every weight was pulled towards the parent's as much as the parent's loss on {patches} patches of its own stage "
-        "depends on it (elastic weight consolidation; {paper}), with a strength of {strength:g}"
-    ),
-    "lwf": (
-        "the parent's flows and cell probabilities on the new patches were learned beside their labels (learning without "
-        "forgetting; {paper}), with a weight of {strength:g}"
-    ),
-    "frozen": "the encoder was kept as the parent had it",
-}
-"""What `keep` does, by method."""
-
-
-def _keeping(name: str, recipe: Mapping[str, Any], references: References) -> str:
-    """What fine-tuning by a recipe does to keep what the parent has learned."""
-    words = words_for(recipe["keep"]["method"], _KEPT, "method of keeping the old")
-    paper = references.cite(recipe["keep"]["method"]).strip("()") if "{paper}" in words else ""
-    kept = Keep.of(recipe["keep"], recipe["arch"])
-    said = words.format(paper=paper, strength=kept.strength, patches=kept.patches)
-    return f"In fine-tuning with the recipe *{name}*, {said}."
-
-
-def _between(name: str, recipe: Mapping[str, Any], references: References) -> str:
-    block = recipe["interpolate"]
+def _l2sp(keep: Keep, references: References) -> str:
     return (
-        f"Models of the recipe *{name}* are interpolated between those of *{block['recipe']}* and the ones they were "
-        f"fine-tuned from {references.cite('interpolation')}: weights and statistics of norms are {1 - block['alpha']:g} times "
-        f"the parent's and {block['alpha']:g} times the child's."
+        f"with all weights pulled towards the parent's (L2-SP; {references.cite('l2sp').strip('()')}) with a strength of "
+        f"{keep.strength:g}, by proximal steps, and the statistics of batch norms with them"
     )
+
+
+def _ewc(keep: Keep, references: References) -> str:
+    return (
+        f"with elastic weight consolidation {references.cite('ewc')} of a strength of {keep.strength:g}, by proximal steps, the "
+        f"Fisher information from {number(keep.patches)} patch{'' if keep.patches == 1 else 'es'} of the parent's last stage"
+    )
+
+
+def _lwf(keep: Keep, references: References) -> str:
+    return (
+        f"to repeat the parent's outputs on the new patches as well (learning without forgetting; "
+        f"{references.cite('lwf').strip('()')}), with a weight of {keep.strength:g}"
+    )
+
+
+def _frozen(keep: Keep, references: References) -> str:
+    return f"with a frozen encoder ({listing(f'*{part}*' for part in keep.parts)})"
+
+
+_KEEPING: dict[str, Callable[[Keep, References], str]] = {"l2sp": _l2sp, "ewc": _ewc, "lwf": _lwf, "frozen": _frozen}
+
+
+def _interpolations(models: list[Model], recipes: Mapping[str, Any], references: References) -> Iterator[str]:
+    """Recipes whose models lie between those of another and their parents."""
+    for name in dict.fromkeys(model[0] for model in models):
+        if "interpolate" in recipes[name]:
+            block = recipes[name]["interpolate"]
+            yield (
+                f"Models of the recipe *{name}* were not trained: their weights are {block['alpha']:g} times those of models of "
+                f"*{block['recipe']}* plus {1 - block['alpha']:g} times those of their parents {references.cite('interpolation')}."
+            )
 
 
 def _predictions(config: Mapping[str, Any]) -> Iterator[str]:

@@ -28,7 +28,8 @@ def transfer(config: Mapping[str, Any]) -> str:
 
 
 def _fine_tuning(names: set[str], recipes: Mapping[str, Any]) -> str:
-    told = {name for name in names if "lora" in recipes[name] or recipes[name].get("parent", name) != name}
+    ways = {"lora", "keep", "interpolate"}
+    told = {name for name in names if ways & recipes[name].keys() or recipes[name].get("parent", name) != name}
     same = ""
     if names - told:
         same = " with the settings of the first stage and all weights free" + (
