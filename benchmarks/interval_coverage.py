@@ -267,7 +267,7 @@ after gains of the curve "still rising" had been covered in 65 to 96 %, and gain
 "saturated", 0.00000, had been missed by intervals that began just above 0 (87.6 % at the least).
 
 What to expect: twelve or 24 images of a tail like Dice's seldom show how long it is, so a mean of them is covered too
-seldom; differences, in which the tail cancels, are not troubled by it. With two seeds intervals hold the truth a little too
+seldom; differences, in which the tail cancels, are troubled less. With two seeds intervals hold the truth a little too
 often rather than too seldom, at the price of their width. No curve falls, so the interval of a gain begins at 0 at the
 least, and always holds the truth where that is 0 to four digits."""
 
