@@ -176,7 +176,7 @@ def test_stop_rules_in_words():
         "0.01 AP; where that ends is beyond what these data show."
     )
     assert said("undecided", (0.01, -0.001, 0.04), (200, 50, np.inf)).startswith(
-        "Whether twice the 128 images gain 0.01 AP cannot be said yet: 0.010 (\N{MINUS SIGN}0.001 to 0.040) is expected."
+        "Whether twice the 128 images would gain 0.01 AP cannot be said yet: 0.010 (\N{MINUS SIGN}0.001 to 0.040) is expected."
     )
 
 

@@ -1,5 +1,6 @@
 """How certain is a mean, a difference, a correlation: percentile intervals from drawing seeds and images anew.
 
+From few seeds these intervals are too narrow; `frugalseg.evaluation.intervals` has such as cover.
 Arrays are (seeds, images) or (caps, seeds). A generator is passed in; the same one gives the same interval to the bit.
 """
 

@@ -6,7 +6,7 @@ Every family is score = level + rise * basis(amount; shape) with a basis that ri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,11 +188,6 @@ def family_weights(amounts: NDArray, scores: NDArray, variances: NDArray) -> NDA
     logarithms = -np.log(errors + chance[:, None, None]).sum(axis=0)
     weights = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
-
-
-def fit_all(amounts: NDArray, scores: NDArray, weights: NDArray) -> Mapping[str, Fit]:
-    """Every family fitted, by name; arguments as of :func:`fit`."""
-    return {name: fit(family, amounts, scores, weights) for name, family in FAMILIES.items()}
 
 
 def _held_out(amounts: NDArray, cut: int) -> slice:

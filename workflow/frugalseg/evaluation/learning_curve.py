@@ -7,7 +7,7 @@ fit, with the choice of the family as uncertain as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,19 +15,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalseg.evaluation.bootstrap import Estimate
-from frugalseg.evaluation.curve_draws import draw_curves, score_variances
-from frugalseg.evaluation.curve_families import CEILING, FAMILIES, FEWEST, Fit, family_weights, fit_all
+from frugalseg.evaluation.curve_draws import score_variances
+from frugalseg.evaluation.curve_ensemble import Ensemble, fit_ensemble
+from frugalseg.evaluation.curve_families import CEILING, FAMILIES, FEWEST
 from frugalseg.evaluation.intervals import crossed_difference
 from frugalseg.evaluation.statistics import check_fraction
 
-Warning_ = Literal[
-    "nothing learnt", "few amounts", "one seed", "not rising", "falls", "noisy", "families disagree", "far"
-]
+Fault = Literal["nothing learnt", "few amounts", "one seed", "not rising", "falls", "noisy", "families disagree", "far"]
 Outlook = Literal["enough", "rising", "undecided"]
 
 #: How far curves are followed beyond the largest amount, and how many amounts of it are looked at.
 _BEYOND = 8
 _STEPS = 240
+#: Weight from which on a family has a say in whether families disagree.
+_WEIGHTY = 0.1
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Forecast:
     curve: NDArray
     low: NDArray
     high: NDArray
-    warnings: tuple[Warning_, ...]
+    warnings: tuple[Fault, ...]
 
 
 def check_curve(amounts: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -148,37 +149,26 @@ def forecast(
     if not margin > 0:
         raise ValueError(f"margin: must be above 0, not {margin}; give the gain that is not worth a doubling")
     check_fraction(level, "level")
-    variances = score_variances(values)
+    ensemble = fit_ensemble(amounts, values, generator, draws)
+    doubling = _doubling(float(amounts[-1]), ensemble, level)
+    enough = _enough(amounts, ensemble, margin, level)
     grid = np.geomspace(amounts[0], 2 * amounts[-1], _STEPS)
-    observed = values.mean(axis=(1, 2))[None]
-    weights = family_weights(amounts, observed, variances)[0]
-    fits = fit_all(amounts, observed, 1 / variances)
-    drawn = draw_curves(values, generator, draws)
-    drawn_fits = fit_all(amounts, drawn, 1 / variances)
-    families = _draw_families(family_weights(amounts, drawn, variances), generator)
-    doubling, by_family = _doubling(amounts[-1], fits, weights, drawn_fits, families, level)
-    band = _drawn(drawn_fits, families, grid)
-    enough = _enough(amounts, fits, weights, drawn_fits, families, margin, level)
-    warnings = faults(values)
-    if np.ptp(by_family[weights >= 0.1]) > margin:
-        warnings = (*warnings, "families disagree")
-    if enough.high > 2 * amounts[-1]:
-        warnings = (*warnings, "far")
+    low, high = np.quantile(ensemble.drawn(grid), _tails(level), axis=0)
     return Forecast(
         doubling=doubling,
         enough=enough,
         followed=_BEYOND * float(amounts[-1]),
         outlook=_outlook(doubling.gain, margin),
-        weights=dict(zip(FAMILIES, weights.tolist(), strict=True)),
+        weights=dict(zip(FAMILIES, ensemble.weights.tolist(), strict=True)),
         grid=grid,
-        curve=_weighed(fits, weights, grid),
-        low=np.quantile(band, (1 - level) / 2, axis=0),
-        high=np.quantile(band, (1 + level) / 2, axis=0),
-        warnings=warnings,
+        curve=ensemble.mean(grid),
+        low=low,
+        high=high,
+        warnings=(*faults(values), *_doubts(float(amounts[-1]), ensemble, enough, margin)),
     )
 
 
-def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
+def faults(values: NDArray[np.float64]) -> tuple[Fault, ...]:
     """What is not well behaved in a curve as it was measured, before anything is fitted.
 
     Parameters
@@ -195,7 +185,7 @@ def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
         one before it. "noisy": the standard error of a score is larger than a third of the rise from the
         smallest amount to the largest.
     """
-    found: list[Warning_] = []
+    found: list[Fault] = []
     if not values[-1].any():
         found.append("nothing learnt")
     if len(values) <= FEWEST:
@@ -214,22 +204,22 @@ def faults(values: NDArray[np.float64]) -> tuple[Warning_, ...]:
     return tuple(found)
 
 
-def _doubling(
-    amount: float,
-    fits: Mapping[str, Fit],
-    weights: NDArray,
-    drawn_fits: Mapping[str, Fit],
-    families: NDArray,
-    level: float,
-) -> tuple[Doubling, NDArray]:
-    """What twice the amount brings, and the gain by each family, (F,)."""
+def _doubts(amount: float, ensemble: Ensemble, enough: Estimate, margin: float) -> Iterator[Fault]:
+    """What makes a forecast from the largest amount doubtful, beside the faults of the curve itself."""
+    scores = ensemble.by_family(np.array([amount, 2 * amount]))[ensemble.weights >= _WEIGHTY]
+    if np.ptp(scores[:, 1] - scores[:, 0]) > margin:
+        yield "families disagree"
+    if enough.high > 2 * amount:
+        yield "far"
+
+
+def _doubling(amount: float, ensemble: Ensemble, level: float) -> Doubling:
+    """What twice the amount brings."""
     ends = np.array([amount, 2 * amount])
-    of_families = np.stack([fit.predict(ends)[0] for fit in fits.values()])
-    gains = of_families[:, 1] - of_families[:, 0]
-    sample = _drawn(drawn_fits, families, ends)
-    score = _estimate(float(weights @ of_families[:, 1]), sample[:, 1], level)
-    gain = _estimate(float(weights @ gains), sample[:, 1] - sample[:, 0], level)
-    return Doubling(amount, score, gain), gains
+    now, twice = ensemble.mean(ends)
+    drawn = ensemble.drawn(ends)
+    score = _estimate(twice, drawn[:, 1], level)
+    return Doubling(amount, score, _estimate(twice - now, drawn[:, 1] - drawn[:, 0], level))
 
 
 def _outlook(gain: Estimate, margin: float) -> Outlook:
@@ -238,53 +228,28 @@ def _outlook(gain: Estimate, margin: float) -> Outlook:
     return "rising" if gain.low >= margin else "undecided"
 
 
-def _enough(
-    amounts: NDArray,
-    fits: Mapping[str, Fit],
-    weights: NDArray,
-    drawn_fits: Mapping[str, Fit],
-    families: NDArray,
-    margin: float,
-    level: float,
-) -> Estimate:
+def _enough(amounts: NDArray, ensemble: Ensemble, margin: float, level: float) -> Estimate:
     """The amount beyond which no doubling brings the margin."""
     grid = np.geomspace(amounts[0], _BEYOND * amounts[-1], _STEPS)
 
     def smallest(at_once: NDArray, at_twice: NDArray) -> NDArray:
-        too_few = at_twice - at_once >= margin
+        worth_it = at_twice - at_once >= margin
         # Beyond the last amount whose doubling is still worth it; the smallest amount where none is.
-        last = len(grid) - 1 - too_few[:, ::-1].argmax(axis=1)
-        following = np.where(too_few.any(axis=1), last + 1, 0)
+        last = len(grid) - 1 - worth_it[:, ::-1].argmax(axis=1)
+        following = np.where(worth_it.any(axis=1), last + 1, 0)
         return np.append(grid, np.inf)[following]
 
-    value = smallest(_weighed(fits, weights, grid)[None], _weighed(fits, weights, 2 * grid)[None])[0]
-    sample = smallest(_drawn(drawn_fits, families, grid), _drawn(drawn_fits, families, 2 * grid))
+    value = smallest(ensemble.mean(grid)[None], ensemble.mean(2 * grid)[None])[0]
+    sample = smallest(ensemble.drawn(grid), ensemble.drawn(2 * grid))
     # Of infinite values no quantile can be interpolated.
-    low, high = np.quantile(sample, [(1 - level) / 2, (1 + level) / 2], method="closest_observation")
+    low, high = np.quantile(sample, _tails(level), method="closest_observation")
     return Estimate(float(value), float(low), float(high))
 
 
-def _weighed(fits: Mapping[str, Fit], weights: NDArray, amounts: NDArray) -> NDArray:
-    """(X,) of one curve: the mean of the families by their weights."""
-    return weights @ np.stack([fit.predict(amounts)[0] for fit in fits.values()])
-
-
-def _drawn(fits: Mapping[str, Fit], families: NDArray, amounts: NDArray) -> NDArray:
-    """(D, X): every drawn curve by the family that was drawn for it."""
-    chosen = np.empty((len(families), len(amounts)))
-    for number, fit in enumerate(fits.values()):
-        rows = families == number
-        chosen[rows] = Fit(fit.family, fit.level[rows], fit.rise[rows], fit.shape[rows]).predict(amounts)
-    return chosen
-
-
-def _draw_families(weights: NDArray, generator: np.random.Generator) -> NDArray[np.int64]:
-    """(D, F) -> (D,): a family for every drawn curve, as likely as its weight."""
-    drawn = (generator.random((len(weights), 1)) > weights.cumsum(axis=1)).sum(axis=1)
-    # Rounding may leave the sum of the weights just below 1.
-    return np.minimum(drawn, weights.shape[1] - 1)
-
-
 def _estimate(value: float, sample: NDArray, level: float) -> Estimate:
-    low, high = np.quantile(sample, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high))
+    low, high = np.quantile(sample, _tails(level))
+    return Estimate(float(value), float(low), float(high))
+
+
+def _tails(level: float) -> list[float]:
+    return [(1 - level) / 2, (1 + level) / 2]

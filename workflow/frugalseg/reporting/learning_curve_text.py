@@ -45,7 +45,7 @@ def sentences(found: Answer, block: Mapping[str, Any]) -> list[str]:
     block : mapping
         Its block of ``learning_curves`` in the config.
     """
-    name, margin = METRIC_NAMES[block["metric"]].partition(" (")[0], plain(block["margin"])
+    name, margin = METRIC_NAMES[block["metric"]].partition(" (IoU")[0], plain(block["margin"])
     foreseen = found.forecasts["images"]
     if "nothing learnt" in foreseen.warnings:
         return ["How many more are worth it cannot be said. " + _WARNINGS["nothing learnt"]]
@@ -84,7 +84,7 @@ def stop_rule(foreseen: Forecast, unit: str, margin: str) -> str:
             "where that ends is beyond what these data show."
         )
     return (
-        f"Whether twice the {at} gain {margin} cannot be said yet: {gain} is expected. More seeds, more test images or a "
+        f"Whether twice the {at} would gain {margin} cannot be said yet: {gain} is expected. More seeds, more test images or a "
         "larger margin would decide it."
     )
 
