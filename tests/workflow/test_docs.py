@@ -41,14 +41,11 @@ features:
     decoder_heads: 2, steps: 3, batch: 8}
 recipes:
   small: {widths: [4, 8], steps: 2, batch: 2, crop: 32}
-  small-l2sp: null
-  small-lwf: null
-  small-half: null
   context: {arch: context, steps: 2, batch: 2, crop: 32}
 widths: {width_cyto: null}
 learning_curves: {more_cyto: null}
 experiments:
-  {efficiency: null, keeping: null, redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
+  {efficiency: null, redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
   replay: null}
 figures: {patches: null, features: null, segmentations: null}
 phenomena: {more_data_helps: null, data_is_redundant: null, fine_tuning_forgets: null, replay_recovers: null}

@@ -16,10 +16,10 @@ def jobs(output):
 
 def test_the_default_study_resolves(workflow):
     planned = jobs(workflow.run("--dry-run"))
-    assert planned["evaluate"] == 37
-    # And the width scan's proof: four caps and a peer, two seeds each.
+    assert planned["evaluate"] == 37 + 8
+    # Eight of them for the learning curve. And the width scan's proof: four caps and a peer, two seeds each.
     assert planned["evaluate_width"] == 5 * 2
-    assert planned["train"] == 37 + 5 * 2
+    assert planned["train"] == 37 + 8 + 5 * 2
     assert planned["tabulate"] == 9
 
 
