@@ -119,7 +119,10 @@ def test_what_a_study_does_not_do_is_not_told(root):
     only = {name: None for name in experiments if name != "zero_shot"}
     chains = [{"chain": "cyto", "label": "all"}]
     plain_study = study(
-        root, experiments={**only, "zero_shot": {"chains": chains, "seeds": [0]}}, widths={"width_cyto": None}
+        root,
+        experiments={**only, "zero_shot": {"chains": chains, "seeds": [0]}},
+        widths={"width_cyto": None},
+        learning_curves={"more_cyto": None},
     )
     text = to_markdown(plain_study)
     for absent in ("**Coresets.**", "**Transfer and replay.**", "**Width.**", "Zhou et al.", "Isensee et al."):
@@ -158,7 +161,14 @@ def ucell_study(root, cells=UCELL, tuned=TUNED):
     only = {name: None for name in names if name != "zero_shot"} | {
         "zero_shot": {"chains": CHAINS, "pivot": {"rows": ["gigaflops"], "columns": ["metric"]}}
     }
-    return study(root, experiments=only, recipes=recipes, widths={"width_cyto": None}, phenomena={})
+    return study(
+        root,
+        experiments=only,
+        recipes=recipes,
+        widths={"width_cyto": None},
+        learning_curves={"more_cyto": None},
+        phenomena={},
+    )
 
 
 def test_a_study_of_ucell(root):

@@ -52,7 +52,7 @@ def test_cellpose_changes_only_between_epochs():
 
 
 def test_what_cannot_be_scheduled_is_told():
-    with pytest.raises(ValueError, match="'cosine'; known: cellpose, warmup"):
+    with pytest.raises(ValueError, match="'cosine'; known: cellpose, constant, poly, warmup"):
         schedules.build("cosine", 0.1, steps=10, steps_per_epoch=1)
     with pytest.raises(ValueError, match="learning rate 0 in its first epoch"):
         schedules.build("cellpose", 0.1, steps=10, steps_per_epoch=10)
