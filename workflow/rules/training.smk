@@ -37,7 +37,7 @@ rule train:
         "../../scripts/train.py"
 
 
-# Low-rank adapters are kept alone, too: a few percent of the model they were merged into.
+# Low-rank adapters are kept alone, too, beside the model that they were merged into.
 use rule train as train_adapters with:
     output:
         weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
