@@ -196,13 +196,13 @@ PROBLEMS = {
     ),
     "unknown recipe to interpolate": (
         ["recipes", "small", "interpolate"],
-        {"recipe": "smal", "alpha": 0.5},
-        "recipes.small.interpolate.recipe is 'smal'; did you mean 'small'?",
+        {"recipe": "foregroun", "alpha": 0.5},
+        "recipes.small.interpolate.recipe is 'foregroun'; did you mean 'foreground'?",
     ),
-    "interpolation of interpolations": (
+    "interpolation of itself": (
         ["recipes", "small", "interpolate"],
         {"recipe": "small", "alpha": 0.5},
-        "recipes.small.interpolate.recipe is 'small', which trains nothing itself",
+        "recipes.small.interpolate.recipe is 'small'; recipes cannot be like each other",
     ),
     "interpolation of another network": (
         ["recipes", "small", "interpolate"],
@@ -211,7 +211,7 @@ PROBLEMS = {
     ),
     "interpolation beyond the child": (
         ["recipes", "small", "interpolate"],
-        {"recipe": "small", "alpha": 2},
+        {"recipe": "foreground", "alpha": 2},
         "recipes.small.interpolate.alpha is 2",
     ),
     "two places for models to come from": (

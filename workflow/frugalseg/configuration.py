@@ -20,6 +20,7 @@ from frugalseg.data.downloads.description import below_data_root, needed
 from frugalseg.experiment_checks import experiment_problems
 from frugalseg.experiments import curve_chains, expand, width_recipes
 from frugalseg.recipe_checks import recipe_problems
+from frugalseg.recipes import RecipeError, resolve
 
 KeyPath = tuple[str | int, ...]
 
@@ -55,7 +56,7 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     ConfigError
         Listing every problem found.
     """
-    config = _without_nulls(config)
+    config = _without_nulls({**config, "recipes": _recipes(config, files)})
     schema = _load(root / "workflow/schemas/config.schema.yaml")
     problems = [f"{_file_of(path, files)}{message}" for path, message in _schema_problems(config, schema)]
     if problems:
@@ -320,6 +321,21 @@ def _curve_problems(name: str, block: Mapping[str, Any], config: Mapping[str, An
             (*path, "numbers"),
             f"{where}.numbers has {max(block['numbers'])}; all of the dataset is there anyhow: take it away",
         )
+
+
+def _recipes(config: Mapping[str, Any], files: Sequence[Path]) -> Any:
+    """All recipes, those that are like others written out."""
+    recipes = config.get("recipes")
+    if not isinstance(recipes, Mapping):
+        return recipes
+    try:
+        return resolve(recipes)
+    except RecipeError as error:
+        known = [name for name, recipe in recipes.items() if recipe is not None and name != error.recipe]
+        circle = recipes.get(error.other) is not None
+        wrong = "recipes cannot be like each other" if circle else nearest(error.other, known)
+        where = _file_of(("recipes", error.recipe, error.key.partition(".")[0]), files)
+        raise ConfigError(_report([f"{where}{error}; {wrong}"])) from None
 
 
 def _recipes_of_widths(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,77 @@
+"""Recipes that are like others: only what differs is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Where a recipe names another that it is like; the first of them that is there counts.
+_FOLLOWED = ("like", "weights", "interpolate.recipe")
+
+
+class RecipeError(ValueError):
+    """A recipe is to be like one that is not there, or like itself.
+
+    ``recipe`` is its name, ``key`` the one at which it names ``other``.
+    """
+
+    def __init__(self, recipe: str, key: str, other: str) -> None:
+        super().__init__(f"recipes.{recipe}.{key} is {other!r}")
+        self.recipe = recipe
+        self.key = key
+        self.other = other
+
+
+def resolve(recipes: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out recipes that are like others.
+
+    A recipe is like the one it names at ``like``, else at ``weights`` or ``interpolate.recipe``, whose models it uses:
+    it has every key of that one, with its own laid over them as a study is laid over the default config. So a study
+    that changes a recipe changes those that follow it too.
+
+    Parameters
+    ----------
+    recipes : mapping
+        The block ``recipes`` of a config, not yet checked; null takes a key away.
+
+    Returns
+    -------
+    dict
+        The same names; no recipe has the key ``like``.
+
+    Raises
+    ------
+    RecipeError
+        When a recipe is like one that is not there, or recipes are like each other in a circle.
+    """
+    return {name: _written_out(name, recipes, seen=()) for name in recipes}
+
+
+def _written_out(name: str, recipes: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+    recipe = recipes[name]
+    named = _followed(recipe)
+    if named is None:
+        return recipe
+    key, other = named
+    if recipes.get(other) is None or other in (*seen, name):
+        raise RecipeError(name, key, other)
+    merged = _laid_over(_written_out(other, recipes, (*seen, name)), recipe)
+    merged.pop("like", None)
+    return merged
+
+
+def _followed(recipe: Any) -> tuple[str, str] | None:
+    """The key at which a recipe names the one that it is like, and the name."""
+    for path in _FOLLOWED:
+        value = recipe
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, str):
+            return path, value
+    return None
+
+
+def _laid_over(base: Any, value: Any) -> Any:
+    if not isinstance(base, Mapping) or not isinstance(value, Mapping):
+        return value
+    return {**base, **{key: _laid_over(base.get(key), item) for key, item in value.items()}}
