@@ -7,6 +7,7 @@ import numpy as np
 from frugalseg.experiments import curve_models
 from frugalseg.logs import record
 from frugalseg.reporting import style
+from frugalseg.reporting.answer_file import write_answer
 from frugalseg.reporting.learning_curve_answer import answer, to_table
 from frugalseg.reporting.learning_curve_data import read_curve
 from frugalseg.reporting.learning_curve_figure import draw_learning_curve
@@ -22,5 +23,7 @@ to_table(found).to_csv(snakemake.output.csv, index=False)
 text = to_markdown(found, block)
 Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
 Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
-figure = draw_learning_curve(found, block, sentences(found, block)[0])
+words = sentences(found, block)
+write_answer(snakemake.output.answer, snakemake.wildcards.curve, block["title"], words)
+figure = draw_learning_curve(found, block, words[0])
 style.save(figure, snakemake.output.png, snakemake.output.svg)

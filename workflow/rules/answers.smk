@@ -23,6 +23,7 @@ rule answer_how_many:
             labels={"answer": "{curve}"},
         ),
         svg="<results>/figures/{curve}.svg",
+        answer="<results>/answers/{curve}.json",
     log:
         "<results>/logs/answer_how_many/{curve}.txt",
     localrule: True
@@ -40,6 +41,7 @@ rule answer_how_many:
             "frugalseg.evaluation.comparisons",
             "frugalseg.evaluation.intervals",
             "frugalseg.evaluation.statistics",
+            "frugalseg.reporting.answer_file",
             "frugalseg.reporting.learning_curve_data",
             "frugalseg.reporting.learning_curve_answer",
             "frugalseg.reporting.learning_curve_text",
