@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from frugalseg.data.aside import training_rows
 from frugalseg.data.patches import cut
 from frugalseg.data.stores import open_images
 from frugalseg.logs import record
@@ -9,8 +10,9 @@ from frugalseg.logs import record
 record(snakemake.log[0])
 settings = snakemake.params.patches
 validation = snakemake.wildcards.split == "validation"
+images = open_images(Path(snakemake.input[0]).parent)
 cut(
-    open_images(Path(snakemake.input[0]).parent),
+    images if validation else images.take(training_rows(len(images), snakemake.params.aside)),
     Path(snakemake.output[0]).parent,
     size=settings["size"],
     stride=settings["size"] if validation else settings["stride"],

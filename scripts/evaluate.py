@@ -1,9 +1,10 @@
-"""Metrics of every test image of every dataset, from a model and the images."""
+"""Metrics of every test image of every dataset, and of the images kept aside, from a model and the images."""
 
 from pathlib import Path
 
 import torch
 
+from frugalseg.data.aside import tuning_rows
 from frugalseg.data.stores import open_images
 from frugalseg.device import claim_device
 from frugalseg.evaluation.evaluate import evaluate
@@ -17,10 +18,14 @@ torch.set_num_threads(snakemake.threads)
 device = claim_device(snakemake.resources.get("jobs_per_gpu", 1))
 model = load_network(snakemake.params.recipe, snakemake.input.weights)
 precision = autocast_type(snakemake.params.recipe["precision"], device)
-for images, output in zip(snakemake.input.images, snakemake.output, strict=True):
+files = [*snakemake.input.test, *snakemake.input.tuning]
+for number, (file, output) in enumerate(zip(files, snakemake.output, strict=True)):
+    images = open_images(Path(file).parent)
+    if number >= len(snakemake.input.test):
+        images = images.take(tuning_rows(len(images), snakemake.params.aside))
     scores = evaluate(
         model,
-        open_images(Path(images).parent),
+        images,
         target=snakemake.params.recipe["target"],
         device=device,
         batch_size=snakemake.params.recipe["batch"],

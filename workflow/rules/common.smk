@@ -14,6 +14,8 @@ FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if reci
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
 INTERPOLATED_RECIPES = [name for name, recipe in config["recipes"].items() if "interpolate" in recipe]
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
+# Datasets of which training images are kept aside, to choose by.
+TUNING_DATASETS = list(config["datasets"]) if config["tuning"] else []
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
 

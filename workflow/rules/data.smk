@@ -59,6 +59,7 @@ rule cut:
         "../../envs/environment.yaml"
     params:
         patches=lookup("patches", within=config),
-        code=fingerprint("frugalseg.data.patches", "frugalseg.kernels.flows"),
+        aside=lookup("tuning", within=config),
+        code=fingerprint("frugalseg.data.patches", "frugalseg.data.aside", "frugalseg.kernels.flows"),
     script:
         "../../scripts/cut.py"

@@ -1,14 +1,20 @@
-# Evaluation: a model on the test images of every dataset, in one job, since a Python start costs seconds.
+# Evaluation: a model on the test images of every dataset, and on the training images that were kept aside, in one job,
+# since a Python start costs seconds.
 
 
 rule evaluate:
     input:
         weights=named_weights,
-        images=collect("<results>/images/{test}/test/images.csv", test=config["datasets"]),
+        test=collect("<results>/images/{test}/test/images.csv", test=config["datasets"]),
+        tuning=collect("<results>/images/{dataset}/train/images.csv", dataset=TUNING_DATASETS),
     output:
-        collect(
+        test=collect(
             "<results>/metrics/{{recipe}}/{{chain}}/seed{{seed}}/{test}.csv",
             test=config["datasets"],
+        ),
+        tuning=collect(
+            "<results>/tuning/{{recipe}}/{{chain}}/seed{{seed}}/{dataset}.csv",
+            dataset=TUNING_DATASETS,
         ),
     log:
         "<results>/logs/evaluate/{recipe}/{chain}/seed{seed}.txt",
@@ -20,8 +26,10 @@ rule evaluate:
         "../../envs/environment.yaml"
     params:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe],
+        aside=lookup("tuning", within=config),
         code=fingerprint(
             # Not the whole of frugalseg.evaluation: what is made of the metrics later does not change them.
+            "frugalseg.data.aside",
             "frugalseg.evaluation.evaluate",
             "frugalseg.evaluation.prediction",
             "frugalseg.evaluation.windows",

@@ -7,6 +7,9 @@ moved into place when they are complete, the CSV last.
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,8 +62,8 @@ class Images:
         self._pixels = pixels
         self._labels = labels
         areas = (table["height"] * table["width"]).to_numpy(np.int64)
-        self._label_offsets = np.concatenate([[0], np.cumsum(areas)])
-        self._pixel_offsets = np.concatenate([[0], np.cumsum(areas * table["channels"].to_numpy(np.int64))])
+        self._label_ends = np.cumsum(areas)
+        self._pixel_ends = np.cumsum(areas * table["channels"].to_numpy(np.int64))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -72,15 +75,22 @@ class Images:
 
     def pixels(self, index: int) -> np.ndarray:
         """Normalised pixels of one image, (C, H, W) float32."""
-        row = self.table.iloc[index]
-        flat = self._pixels[self._pixel_offsets[index] : self._pixel_offsets[index + 1]]
-        return flat.astype(np.float32).reshape(row["channels"], row["height"], row["width"])
+        shape = tuple(self.table.loc[index, ["channels", "height", "width"]].astype(int))
+        end = self._pixel_ends[index]
+        return self._pixels[end - math.prod(shape) : end].astype(np.float32).reshape(shape)
 
     def labels(self, index: int) -> np.ndarray:
         """Label image of one image, (H, W) int32, 0 is background."""
-        row = self.table.iloc[index]
-        flat = self._labels[self._label_offsets[index] : self._label_offsets[index + 1]]
-        return flat.astype(np.int32).reshape(row["height"], row["width"])
+        shape = tuple(self.table.loc[index, ["height", "width"]].astype(int))
+        end = self._label_ends[index]
+        return self._labels[end - math.prod(shape) : end].astype(np.int32).reshape(shape)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Images:
+        """Some of the images, in the order of `rows`; nothing is copied but their rows of the table."""
+        taken = copy.copy(self)
+        taken.table = self.table.iloc[rows].reset_index(drop=True)
+        taken._label_ends, taken._pixel_ends = self._label_ends[rows], self._pixel_ends[rows]
+        return taken
 
 
 def open_patches(folder: str | Path) -> Patches:
@@ -114,7 +124,7 @@ def open_images(folder: str | Path) -> Images:
         np.load(folder / "pixels.npy", mmap_mode="r"),
         np.load(folder / "labels.npy", mmap_mode="r"),
     )
-    expected = (images._pixel_offsets[-1], images._label_offsets[-1])
+    expected = (images._pixel_ends.max(initial=0), images._label_ends.max(initial=0))
     if (len(images._pixels), len(images._labels)) != expected:
         raise ValueError(f"{folder}: pixels.npy or labels.npy does not fit images.csv; prepare the dataset again")
     return images

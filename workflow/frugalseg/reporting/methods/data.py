@@ -37,6 +37,9 @@ def data(config: Mapping[str, Any], references: References) -> str:
             else "Patches that hang over the border were left out."
         )
     )
+    if config["tuning"]:
+        kept = "1 training image" if config["tuning"] == 1 else f"{number(config['tuning'])} training images"
+        sentences.append(f"Of every dataset {kept}, drawn by lot, were kept out of training, to choose by.")
     if patches["min_cells"] > 0:
         few = "without a cell" if patches["min_cells"] == 1 else f"with fewer than {number(patches['min_cells'])} cells"
         after = ", after coresets had been selected" if any(source.subset for source in sources_of(config)) else ""
