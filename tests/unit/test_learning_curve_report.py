@@ -102,7 +102,7 @@ def test_scores_are_matched_by_image_and_refused_where_images_differ(files):
     table = pd.read_csv(metrics["small", "fluo", 1]).set_index("image")["ap"]
     assert first[-1, 1].tolist() == [table[name] for name in sorted(table.index)]
     table.iloc[:-1].reset_index().to_csv(metrics["small", "fluo", 1], index=False)
-    with pytest.raises(ValueError, match=r"fluo-1\.csv: has other test images than"):
+    with pytest.raises(ValueError, match=r"fluo-1\.csv: has other images than"):
         read_curve(block(), *files, bins=10)
 
 

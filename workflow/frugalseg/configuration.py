@@ -15,10 +15,12 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from frugalseg.arms import candidates_of, start_of
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
 from frugalseg.data.downloads.description import below_data_root, needed
 from frugalseg.experiment_checks import experiment_problems
 from frugalseg.experiments import curve_chains, expand, width_recipes
+from frugalseg.keeping_checks import keeping_problems
 from frugalseg.recipe_checks import recipe_problems
 from frugalseg.recipes import RecipeError, resolve
 
@@ -98,6 +100,9 @@ def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from ((path, entry.chain) for entry in entries)
     for name, block in config.get("learning_curves", {}).items():
         yield from ((("learning_curves", name, "numbers"), chain) for chain in curve_chains(block))
+    for name, block in config.get("keeping", {}).items():
+        yield ("keeping", name, "start"), start_of(block).chain
+        yield from ((("keeping", name, "arms", way.arm), way.chain) for way in candidates_of(block))
     segmentations = config.get("figures", {}).get("segmentations", {})
     yield from ((("figures", "segmentations", "chains"), chain) for chain in segmentations.get("chains", []))
     for name, phenomenon in config.get("phenomena", {}).items():
@@ -265,6 +270,8 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from _widths_problems(name, block, config)
     for name, block in config["learning_curves"].items():
         yield from _curve_problems(name, block, config)
+    for name, block in config["keeping"].items():
+        yield from _keeping_problems(name, block, config)
     for name in config["recipes"]:
         for key, message in recipe_problems(name, config["recipes"], nearest):
             yield ("recipes", name, key), message
@@ -321,6 +328,14 @@ def _curve_problems(name: str, block: Mapping[str, Any], config: Mapping[str, An
             (*path, "numbers"),
             f"{where}.numbers has {max(block['numbers'])}; all of the dataset is there anyhow: take it away",
         )
+
+
+def _keeping_problems(name: str, block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for section in ("experiments", "widths", "learning_curves"):
+        if name in config[section]:
+            yield ("keeping", name), f"keeping.{name}: there is a block of this name in {section}; choose another"
+    for keys, message in keeping_problems(name, block, config, nearest):
+        yield ("keeping", name, *keys), message
 
 
 def _recipes(config: Mapping[str, Any], files: Sequence[Path]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from frugalseg.arms import keeping_models
 from frugalseg.chains import parse
 
 Model = tuple[str, str, int]
@@ -215,7 +216,8 @@ def study_models(config: Mapping[str, Any]) -> list[Model]:
     """Every model that the tables of a completed config need, each once, under the recipe that makes it."""
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
     curves = [model for block in config["learning_curves"].values() for model in curve_models(block)]
-    named = [*models(config["experiments"].values()), *proofs, *curves]
+    kept = [model for block in config["keeping"].values() for model in keeping_models(block)]
+    named = [*models(config["experiments"].values()), *proofs, *curves, *kept]
     return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
 
 

@@ -42,6 +42,7 @@ rule answer_how_many:
             "frugalseg.evaluation.intervals",
             "frugalseg.evaluation.statistics",
             "frugalseg.reporting.answer_file",
+            "frugalseg.reporting.image_scores",
             "frugalseg.reporting.learning_curve_data",
             "frugalseg.reporting.learning_curve_answer",
             "frugalseg.reporting.learning_curve_text",
@@ -50,3 +51,50 @@ rule answer_how_many:
         ),
     script:
         "../../scripts/answer_how_many.py"
+
+
+rule answer_keeping:
+    input:
+        metrics=scores_of_keeping("metrics"),
+        tuning=scores_of_keeping("tuning"),
+    output:
+        csv="<results>/tables/{keeping}.csv",
+        markdown="<results>/tables/{keeping}.md",
+        page=report(
+            "<results>/tables/{keeping}.html",
+            caption="../report/keeping.rst",
+            category="Answers",
+            labels={"answer": "{keeping}"},
+        ),
+        png=report(
+            "<results>/figures/{keeping}.png",
+            caption="../report/keeping.rst",
+            category="Answers",
+            labels={"answer": "{keeping}"},
+        ),
+        svg="<results>/figures/{keeping}.svg",
+        answer="<results>/answers/{keeping}.json",
+    log:
+        "<results>/logs/answer_keeping/{keeping}.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        block=lookup("{keeping}", within=config["keeping"]),
+        interpolated=INTERPOLATED_RECIPES,
+        code=fingerprint(
+            "frugalseg.arms",
+            "frugalseg.evaluation.intervals",
+            "frugalseg.evaluation.pareto",
+            "frugalseg.evaluation.statistics",
+            "frugalseg.reporting.answer_file",
+            "frugalseg.reporting.image_scores",
+            "frugalseg.reporting.keeping_data",
+            "frugalseg.reporting.keeping_answer",
+            "frugalseg.reporting.keeping_text",
+            "frugalseg.reporting.keeping_figure",
+            "frugalseg.reporting.labels",
+            "frugalseg.reporting.style",
+        ),
+    script:
+        "../../scripts/answer_keeping.py"

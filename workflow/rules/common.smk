@@ -1,7 +1,7 @@
 # The files that the rules' wildcards stand for.
 from functools import cache
 
-from frugalseg import chains, experiments
+from frugalseg import arms, chains, experiments
 from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
 from frugalseg.fingerprint import fingerprint
@@ -138,7 +138,7 @@ def patches_of_parent(wildcards):
 def figures_of(config):
     drawn = [name for name, experiment in config["experiments"].items() if "figure" in experiment]
     drawn += config["widths"]
-    drawn += config["learning_curves"]
+    drawn += [*config["learning_curves"], *config["keeping"]]
     return drawn + [name for name in ("patches", "features", "segmentations") if name in config["figures"]]
 
 
@@ -176,6 +176,14 @@ def metrics_of_curve(wildcards):
 def coresets_of_curve(wildcards):
     block = config["learning_curves"][wildcards.curve]
     return [coreset_of(block["dataset"], block["selector"], seed) for seed in block["seeds"]]
+
+
+def scores_of_keeping(kind):
+    # Of the kind "metrics", on test images, or "tuning".
+    return lambda wildcards: [
+        f"<results>/{kind}/{recipe}/{chain}/seed{seed}/{dataset}.csv"
+        for (recipe, chain, seed), dataset in arms.keeping_requests(config["keeping"][wildcards.keeping])
+    ]
 
 
 def published_widths(wildcards):

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from frugalseg.arms import keeping_models
 from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
 from frugalseg.experiments import Model, curve_models, made_from, models, trained_as, width_models
@@ -26,7 +27,7 @@ SEGMENTATIONS, PHENOMENA = "segmentations", "phenomena"
 
 
 def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
-    """The models that each experiment, width scan and learning curve, the figure of segmentations and the phenomena need.
+    """The models that each experiment, width scan and answer, the figure of segmentations and the phenomena need.
 
     Parameters
     ----------
@@ -36,12 +37,13 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     Returns
     -------
     dict
-        Name of the experiment, of the scan, of the curve, `SEGMENTATIONS` or `PHENOMENA` -> its models, parents of fine-tuned ones
+        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `PHENOMENA` -> its models, parents of fine-tuned ones
         not listed.
     """
     needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}
     needed |= {name: width_models(block) for name, block in config["widths"].items()}
     needed |= {name: curve_models(block) for name, block in config["learning_curves"].items()}
+    needed |= {name: keeping_models(block) for name, block in config["keeping"].items()}
     figure = config["figures"].get("segmentations", {"chains": []})
     needed[SEGMENTATIONS] = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
     needed[PHENOMENA] = list(_models_of_phenomena(config))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from frugalseg.chains import parse
 from frugalseg.experiments import Model, curve_chains, curve_models
-from frugalseg.reporting.tables import read_metrics
+from frugalseg.reporting.image_scores import read_image_scores
 from frugalseg.selection.coresets import load, take
 
 
@@ -107,18 +107,7 @@ def _amounts(shares: pd.Series, cells: pd.Series) -> tuple[float, float, float]:
     return len(shares), shares.sum(), float((shares * cells[shares.index].to_numpy()).sum())
 
 
-def _scores(metrics: Mapping[Model, str | Path], model: Model, metric: str) -> pd.Series:
-    """One model's scores by the names of the test images, in their order."""
-    table = read_metrics(metrics[model], ["image", metric])
-    return table.set_index("image")[metric].sort_index()
-
-
 def _all_scores(metrics: Mapping[Model, str | Path], block: Mapping[str, Any]) -> NDArray[np.float64]:
     """(R, S, I) of all models of a curve."""
-    models = curve_models(block)
-    scores = {model: _scores(metrics, model, block["metric"]) for model in models}
-    first = scores[models[0]]
-    for model, score in scores.items():
-        if not score.index.equals(first.index):
-            raise ValueError(f"{metrics[model]}: has other test images than {metrics[models[0]]}; evaluate both again")
-    return np.stack([scores[model].to_numpy() for model in models]).reshape(-1, len(block["seeds"]), len(first))
+    scores = read_image_scores([metrics[model] for model in curve_models(block)], block["metric"])
+    return scores.reshape(-1, len(block["seeds"]), scores.shape[1])
