@@ -1,0 +1,25 @@
+"""How to keep the old: the answer, its table and its figure, from the scores of the start and of all candidates."""
+
+from pathlib import Path
+
+from frugalseg.arms import keeping_requests
+from frugalseg.logs import record
+from frugalseg.reporting import style
+from frugalseg.reporting.answer_file import write_answer
+from frugalseg.reporting.keeping_answer import answer, to_table
+from frugalseg.reporting.keeping_data import read_ways
+from frugalseg.reporting.keeping_figure import draw_trade_off
+from frugalseg.reporting.keeping_text import sentences, to_markdown
+from frugalseg.reporting.page import to_page
+
+record(snakemake.log[0])
+block, files = snakemake.params.block, snakemake.input
+metrics, tuning = (dict(zip(keeping_requests(block), paths, strict=True)) for paths in (files.metrics, files.tuning))
+found = answer(read_ways(block, metrics, tuning), block, snakemake.params.interpolated)
+to_table(found).to_csv(snakemake.output.csv, index=False)
+text = to_markdown(found, block)
+Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
+Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+words = sentences(found, block)
+write_answer(snakemake.output.answer, snakemake.wildcards.keeping, block["title"], words)
+style.save(draw_trade_off(found, block, words[0]), snakemake.output.png, snakemake.output.svg)
