@@ -15,7 +15,7 @@ from frugalseg.reporting.page import to_page
 record(snakemake.log[0])
 block, files = snakemake.params.block, snakemake.input
 metrics, tuning = (dict(zip(keeping_requests(block), paths, strict=True)) for paths in (files.metrics, files.tuning))
-found = answer(read_ways(block, metrics, tuning), block, snakemake.params.interpolated)
+found = answer(read_ways(block, metrics, tuning), block, snakemake.params.untrained)
 to_table(found).to_csv(snakemake.output.csv, index=False)
 text = to_markdown(found, block)
 Path(snakemake.output.markdown).write_text(text, encoding="utf-8")

@@ -364,6 +364,7 @@ def _recipes_of_widths(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _chain_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     seen: set[str] = set()
+    path: KeyPath = ("experiments",)
     try:
         for path, text in chains_of(config):
             if text in seen:
@@ -371,7 +372,8 @@ def _chain_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             seen.add(text)
             yield from ((path, f"{_dotted(path)}: {message}") for message in _unknown_in_chain(parse(text), config))
     except (ValueError, ChainError) as error:
-        path = getattr(error, "path", ("experiments",))
+        # A pattern that does not become a chain says where it stands; any other stands where the last path says.
+        path = getattr(error, "path", path)
         yield path, f"{_dotted(path)}: {error}"
 
 

@@ -81,7 +81,7 @@ rule answer_keeping:
         "../../envs/environment.yaml"
     params:
         block=lookup("{keeping}", within=config["keeping"]),
-        interpolated=INTERPOLATED_RECIPES,
+        untrained=[name for name, recipe in config["recipes"].items() if {"interpolate", "weights"} & recipe.keys()],
         code=fingerprint(
             "frugalseg.arms",
             "frugalseg.evaluation.intervals",

@@ -40,7 +40,7 @@ class Way:
     ----------
     candidate : Candidate
     trained : bool
-        Whether it was trained; an interpolation between models was not.
+        Whether a training was spent on it; none is on an interpolation between models.
     tuned : Tuned
     source, target : Estimate
         Mean scores on the test images of either dataset.
@@ -84,8 +84,8 @@ class Answer:
     start : Way
     arms : tuple of Arm
         The first is the reference.
-    recommended : Way
-        The start or the candidate, of any arm, that is best on the tuning images.
+    recommended : Way or None
+        The start or the candidate, of any arm, that is best on the tuning images; None where all models score 0 on them.
     front : tuple of Way
         Of the start and the chosen candidates those on the Pareto front of the test images, from the least kept on.
     seeds : int
@@ -95,7 +95,7 @@ class Answer:
 
     start: Way
     arms: tuple[Arm, ...]
-    recommended: Way
+    recommended: Way | None
     front: tuple[Way, ...]
     seeds: int
     tuning_images: tuple[int, int]
@@ -107,7 +107,7 @@ class Answer:
         return tuple(way for arm in self.arms for way in arm.ways)
 
 
-def answer(measured: Sequence[MeasuredWay], block: Mapping[str, Any], interpolated: Collection[str]) -> Answer:
+def answer(measured: Sequence[MeasuredWay], block: Mapping[str, Any], untrained: Collection[str]) -> Answer:
     """Work out what arms keep and learn, and choose among them.
 
     Parameters
@@ -116,8 +116,8 @@ def answer(measured: Sequence[MeasuredWay], block: Mapping[str, Any], interpolat
         The start, then all candidates.
     block : mapping
         The block of ``keeping`` in the config; its ``source_weight`` is used.
-    interpolated : collection of str
-        Recipes that train nothing.
+    untrained : collection of str
+        Recipes that train nothing: they interpolate between models, or take the weights of others.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def answer(measured: Sequence[MeasuredWay], block: Mapping[str, Any], interpolat
 
     reference = measured[best(next(iter(by_arm.values())))]
     ways = [
-        _way(way, scores, start, reference, trained=way.candidate.recipe not in interpolated)
+        _way(way, scores, start, reference, trained=way.candidate.recipe not in untrained)
         for way, scores in zip(measured, tuned, strict=True)
     ]
     arms = tuple(
@@ -146,7 +146,7 @@ def answer(measured: Sequence[MeasuredWay], block: Mapping[str, Any], interpolat
     return Answer(
         start=ways[0],
         arms=arms,
-        recommended=ways[best(range(len(ways)))],
+        recommended=ways[best(range(len(ways)))] if any(way.source or way.target for way in tuned) else None,
         front=_front([ways[0], *(arm.chosen for arm in arms)]),
         seeds=len(start.test.source),
         tuning_images=(start.tuning.source.shape[1], start.tuning.target.shape[1]),

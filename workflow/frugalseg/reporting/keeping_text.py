@@ -33,7 +33,7 @@ def sentences(found: Answer, block: Mapping[str, Any]) -> list[str]:
     block : mapping
         Its block of ``keeping`` in the config.
     """
-    if not any(way.tuned.source or way.tuned.target for way in (found.start, *found.ways)):
+    if found.recommended is None:
         return [
             "Which way to take cannot be said. All models score 0 on all tuning images: train them longer first.",
         ]
@@ -181,17 +181,18 @@ def _arms(found: Answer, block: Mapping[str, Any]) -> str:
     heads = ["Arm", "Chosen", "Candidates", "Trainings", "Tuning", source, "To the start", target]
     heads += [f"To {found.arms[0].name}", "Pareto front"]
     return _table(
-        heads, [_arm_row(found.start, None, found), *(_arm_row(arm.chosen, arm, found) for arm in found.arms)]
+        heads,
+        [_arm_row(found.start, None, found, block), *(_arm_row(arm.chosen, arm, found, block) for arm in found.arms)],
     )
 
 
-def _arm_row(way: Way, arm: Arm | None, found: Answer) -> list[str]:
+def _arm_row(way: Way, arm: Arm | None, found: Answer, block: Mapping[str, Any]) -> list[str]:
     """The row of an arm's chosen candidate, or of the start, which has no arm."""
     budget = ["–", "–"] if arm is None else [str(len(arm.ways)), str(arm.trainings)]
     reference = way is found.arms[0].chosen
     return [
         f"**{way.candidate.arm}**" if way is found.recommended else way.candidate.arm,
-        way.candidate.label or f"`{way.candidate.chain}`",
+        _which(way, block),
         *budget,
         _score(way.tuned.mean, 3),
         _interval(way.source, 3),
@@ -200,6 +201,12 @@ def _arm_row(way: Way, arm: Arm | None, found: Answer) -> list[str]:
         "–" if reference else _interval(way.to_reference, 3),
         "yes" if any(way is other for other in found.front) else "no",
     ]
+
+
+def _which(way: Way, block: Mapping[str, Any]) -> str:
+    """Label of a candidate, or how it was trained."""
+    recipe = "" if way.candidate.recipe == block["recipe"] else f", {way.candidate.recipe}"
+    return way.candidate.label or f"`{way.candidate.chain}`{recipe}"
 
 
 def _never_worse(found: Answer, block: Mapping[str, Any]) -> str:
@@ -213,11 +220,17 @@ def _never_worse(found: Answer, block: Mapping[str, Any]) -> str:
             _step(start.target.value, arm.chosen.target.value),
             _interval(arm.chosen.gained, 3),
             _step(start.tuned.mean, arm.chosen.tuned.mean),
-            "the start" if arm.take is start else arm.take.candidate.label or arm.name,
+            _take(arm, found),
         ]
         for arm in found.arms
     ]
     return _table(heads, rows)
+
+
+def _take(arm: Arm, found: Answer) -> str:
+    if found.recommended is None:
+        return "–"
+    return arm.take.candidate.arm if arm.take is found.start else arm.take.candidate.label or arm.name
 
 
 def _step(before: float, after: float) -> str:
