@@ -92,6 +92,18 @@ def test_what_keeps_the_old_is_told(root):
     assert "With the recipe *between*" not in text
 
 
+def test_the_choice_among_arms_is_told(root):
+    text = to_markdown(study(root, "tests/workflow/tiny.yaml"))
+    assert (
+        "**Keeping the old.** To learn *histo* and keep *cyto*, three arms of one candidate each were compared (naive, EWC and "
+        "half way), by the mean of PQ (instance) on both, in which that on *cyto* counted 0.5. Of each arm the candidate was "
+        "taken that scored best on the one tuning image of either dataset" in text
+    )
+    assert "**Keeping the old.**" not in to_markdown(
+        study(root, "tests/workflow/tiny.yaml", keeping={"keep_cyto": None})
+    )
+
+
 def test_selectors_by_features_are_told_with_their_features(root):
     text = to_markdown(
         study(

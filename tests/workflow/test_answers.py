@@ -33,3 +33,39 @@ def test_a_learning_curve_trains_each_model_once_and_shares_those_of_experiments
     assert "rule answer_how_many:" in outputs[2]
     assert "results/demo/tables/more_cyto.md" in outputs[2]
     assert "results/demo/figures/more_cyto.png" in outputs[2]
+
+
+def test_keeping_trains_each_model_once_and_none_for_an_interpolation(workflow):
+    study = {
+        "tuning": 3,
+        "recipes": {
+            "pulled": {"like": "small", "parent": "small", "keep": {"method": "l2sp", "strength": 1}},
+            "half": {"interpolate": {"recipe": "small", "alpha": 0.5}},
+        },
+        "keeping": {
+            "keep_cyto": {
+                "title": "Learn histo, keep cyto",
+                "start": "cyto",
+                "source": "cyto",
+                "target": "histo",
+                "recipe": "small",
+                "seeds": [0, 1],
+                "arms": {
+                    "naive": [{"chain": "cyto_to_histo"}],
+                    "L2-SP": [{"chain": "cyto_to_histo", "recipe": "pulled"}],
+                    "in between": [{"chain": "cyto_to_histo", "recipe": "half"}],
+                },
+            }
+        },
+    }
+    (workflow.folder / "keep.yaml").write_text(yaml.safe_dump(study))
+    output = workflow.run("keep_cyto", "--dry-run", "--configfile", "keep.yaml")
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE))
+    # The start, its child and the one that is pulled; the start and three arms are scored, tuning images in the same jobs.
+    assert (planned["train"], planned["interpolate"], planned["evaluate"]) == ("6", "2", "8")
+    assert "results/demo/tuning/half/cyto_to_histo/seed1/histo.csv" in output
+    assert "results/demo/answers/keep_cyto.json" in output
+    study["tuning"] = 0
+    (workflow.folder / "keep.yaml").write_text(yaml.safe_dump(study))
+    output = workflow.run("keep_cyto", "--dry-run", "--configfile", "keep.yaml", success=False)
+    assert "keeping.keep_cyto chooses by tuning images, and none are kept" in output

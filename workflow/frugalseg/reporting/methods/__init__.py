@@ -8,6 +8,7 @@ from typing import Any
 from frugalseg.reporting.methods.coresets import coresets
 from frugalseg.reporting.methods.data import data
 from frugalseg.reporting.methods.evaluation import evaluation
+from frugalseg.reporting.methods.keeping import keeping
 from frugalseg.reporting.methods.training import training
 from frugalseg.reporting.methods.transfer import transfer
 from frugalseg.reporting.methods.widths import widths
@@ -38,6 +39,7 @@ def to_markdown(config: Mapping[str, Any]) -> str:
         "Coresets": coresets(config, references),
         "Training": training(config, references),
         "Transfer and replay": transfer(config),
+        "Keeping the old": keeping(config),
         "Width": widths(config, references),
         "Evaluation": evaluation(config, references),
     }
