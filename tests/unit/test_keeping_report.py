@@ -269,9 +269,7 @@ def test_the_first_arm_may_be_the_one_to_take(tmp_path):
 def test_a_difference_that_may_be_none_is_not_called_one(tmp_path):
     same = {("small", "fluo"): (0.3, 0.2)}
     reference = sentences(changed(tmp_path, test=same).answer(), block())[1]
-    assert reference.startswith(
-        "Against the start, naive is not shown to change anything (0.00 (0.00 to 0.01)) on fluo"
-    )
+    assert reference.startswith("Against the start, naive is not shown to change anything (0.00, 0.00 to 0.01) on fluo")
 
 
 def test_one_seed_stands_in_the_answer_itself(study):

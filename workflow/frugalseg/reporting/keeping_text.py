@@ -34,9 +34,7 @@ def sentences(found: Answer, block: Mapping[str, Any]) -> list[str]:
         Its block of ``keeping`` in the config.
     """
     if found.recommended is None:
-        return [
-            "Which way to take cannot be said. All models score 0 on all tuning images: train them longer first.",
-        ]
+        return ["Which way to take cannot be said. All models score 0 on all tuning images: train them longer first."]
     advice = _advice(found, block)
     parts = [
         f"Going by one seed alone: {advice[0].lower()}{advice[1:]}" if found.seeds == 1 else advice,
@@ -65,9 +63,8 @@ def to_markdown(found: Answer, block: Mapping[str, Any]) -> str:
         candidates=plural(len(found.arms[0].ways), "candidate"),
         seeds=plural(found.seeds, "seed"),
     )
-    images = "{} of {} and {} of {}".format(
-        *(number(found.test_images[0]), block["source"], number(found.test_images[1]), block["target"])
-    )
+    source_images, target_images = map(number, found.test_images)
+    images = f"{source_images} of {block['source']} and {target_images} of {block['target']}"
     parts = [
         f"# {block['title']}",
         block["caption"],
@@ -87,17 +84,17 @@ def _advice(found: Answer, block: Mapping[str, Any]) -> str:
     """The model to take, with its scores beside those of the start and of the first arm."""
     source, target, metric = block["source"], block["target"], METRIC_NAMES[block["metric"]]
     start, taken, reference = found.start, found.recommended, found.arms[0].chosen
-    ways = number(len(found.ways)).capitalize()
+    ways = plural(len(found.ways), "way")
     if taken is start:
         return (
-            f"Of {ways.lower()} ways to learn {target}, none is to be taken: keep the start. Its {metric} is "
+            f"Of {ways} to learn {target}, none is to be taken: keep the start. Its {metric} is "
             f"{_interval(start.source)} on {source} and {_interval(start.target)} on {target}, where {found.arms[0].name} has "
             f"{_interval(reference.source)} and {_interval(reference.target)}."
         )
     beside = start if taken is reference else reference
     name = "the start" if beside is start else found.arms[0].name
     return (
-        f"Of {ways.lower()} ways to learn {target}, {taken.candidate.title} is the one to take: its {metric} is "
+        f"Of {ways} to learn {target}, {taken.candidate.title} is the one to take: its {metric} is "
         f"{_interval(taken.source)} on {source}, where the start has {_score(start.source.value)}, and "
         f"{_interval(taken.target)} on {target}, where {name} has {_interval(beside.target)}."
     )
@@ -119,7 +116,8 @@ def _change(difference: Estimate) -> str:
         return f"loses {_interval(lost)}"
     if difference.low > 0:
         return f"gains {_interval(difference)}"
-    return f"is not shown to change anything ({_interval(difference)})"
+    low, high = _score(difference.low), _score(difference.high)
+    return f"is not shown to change anything ({_score(difference.value)}, {low} to {high})"
 
 
 def _front(found: Answer, block: Mapping[str, Any]) -> str:
