@@ -211,6 +211,13 @@ def curve_models(block: Mapping[str, Any]) -> list[Model]:
     return [(block["recipe"], chain, seed) for chain in curve_chains(block) for seed in block["seeds"]]
 
 
+def changed_models(config: Mapping[str, Any]) -> list[Model]:
+    """The two models whose metrics choose the images of the figure of segmentations, before and after; none without."""
+    block = config["figures"].get("segmentations", {})
+    changed = block.get("changed", {})
+    return [(block["recipe"], changed[key], block["seed"]) for key in ("from", "to") if key in changed]
+
+
 def study_models(config: Mapping[str, Any]) -> list[Model]:
     """Every model that the tables of a completed config need, each once, under the recipe that makes it."""
     proofs = [model for block in config["widths"].values() for model in width_models(block)]

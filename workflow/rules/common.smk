@@ -185,6 +185,18 @@ def coresets_of_figure(figure):
     return [coreset_of(block["dataset"], selector, block["seed"]) for selector in block["selectors"]]
 
 
+def metrics_of_changed(key):
+    def metrics(wildcards):
+        block = config["figures"]["segmentations"]
+        models = dict(zip(("from", "to"), experiments.changed_models(config)))
+        if key not in models:
+            return []
+        recipe, chain, seed = models[key]
+        return [f"<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv" for test in block["tests"]]
+
+    return metrics
+
+
 def weights_of_segmentations(wildcards):
     block = config["figures"]["segmentations"]
     models = [(block["recipe"], chain, block["seed"]) for chain in block["chains"]]

@@ -123,6 +123,9 @@ rule draw_segmentations:
             "<results>/images/{test}/test/images.csv",
             test=config["figures"]["segmentations"]["tests"],
         ),
+        # They choose the images, where those that changed most are asked for.
+        before=metrics_of_changed("from"),
+        after=metrics_of_changed("to"),
     output:
         png=report(
             "<results>/figures/segmentations.png",
