@@ -73,6 +73,7 @@ rule all:
         collect("<results>/tables/{scan}.md", scan=config["widths"]),
         collect("<results>/tables/{curve}.md", curve=config["learning_curves"]),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
+        "<results>/answers.html",
         "<results>/tables/patches.md",
         "<results>/tables/methods.md",
         "<results>/tables/versions.md",

@@ -18,7 +18,7 @@ from jsonschema.exceptions import ValidationError
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
 from frugalseg.data.downloads.description import below_data_root, needed
 from frugalseg.experiment_checks import experiment_problems
-from frugalseg.experiments import curve_chains, expand, width_recipes
+from frugalseg.experiments import answer_names, curve_chains, expand, width_recipes
 from frugalseg.recipe_checks import recipe_problems
 from frugalseg.recipes import RecipeError, resolve
 
@@ -261,6 +261,9 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             yield ("experiments", name, key), message
     for name, block in config["figures"].items():
         yield from _name_problems(("figures", name), block, config)
+    for name in config.get("answers", []):
+        if name not in answer_names(config):
+            yield ("answers",), f"answers names {name!r}, which nothing answers; {nearest(name, answer_names(config))}"
     yield from _changed_problems(config["figures"].get("segmentations", {}))
     for name, block in config["widths"].items():
         yield from _widths_problems(name, block, config)

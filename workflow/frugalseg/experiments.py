@@ -59,6 +59,13 @@ class Gap:
     between: tuple[Entry, ...]
 
 
+VERDICTS = "verdicts"
+"""Name of the table and the answer that say which claims of a study hold."""
+MOST_LEADING = 3
+"""Answers that the first page opens with at most."""
+_ANSWERING = ("learning_curves", "keeping", "transfers")
+
+
 def expand(experiment: Mapping[str, Any]) -> list[Entry]:
     """List the entries of an experiment, its chain patterns filled in from its lists.
 
@@ -216,6 +223,26 @@ def changed_models(config: Mapping[str, Any]) -> list[Model]:
     block = config["figures"].get("segmentations", {})
     changed = block.get("changed", {})
     return [(block["recipe"], changed[key], block["seed"]) for key in ("from", "to") if key in changed]
+
+
+def answer_names(config: Mapping[str, Any]) -> list[str]:
+    """What a study answers, each by the name of its files: block by block, the verdicts on its claims last."""
+    blocks = [name for section in _ANSWERING for name in config.get(section, {})]
+    return [*blocks, VERDICTS] if config.get("claims") else blocks
+
+
+def leading_answers(config: Mapping[str, Any]) -> list[str]:
+    """The answers that the first page opens with: those of the config's ``answers``, or what a reader asks first.
+
+    That is the first learning curve, the first comparison of ways to keep the old, and the verdicts; where one of them
+    is missing, the next of the others.
+    """
+    if "answers" in config:
+        return list(config["answers"])
+    first = [name for section in _ANSWERING[:2] for name in list(config.get(section, {}))[:1]]
+    names = answer_names(config)
+    asked = [*first, *(name for name in names if name == VERDICTS)]
+    return [*asked, *(name for name in names if name not in asked)][:MOST_LEADING]
 
 
 def study_models(config: Mapping[str, Any]) -> list[Model]:
