@@ -9,9 +9,10 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
+from frugalseg.answers import answer_names, leading_answers
 from frugalseg.configuration import ConfigError, complete
 from frugalseg.evaluation.metrics import METRICS
-from frugalseg.experiments import GAP_CLOSED, answer_names, leading_answers
+from frugalseg.experiments import GAP_CLOSED
 from frugalseg.reporting import style
 from frugalseg.reporting.embedding import embed
 from frugalseg.reporting.front_page import front_page

@@ -59,13 +59,6 @@ class Gap:
     between: tuple[Entry, ...]
 
 
-VERDICTS = "verdicts"
-"""Name of the table and the answer that say which claims of a study hold."""
-MOST_LEADING = 3
-"""Answers that the first page opens with at most."""
-_ANSWERING = ("learning_curves", "keeping", "transfers")
-
-
 def expand(experiment: Mapping[str, Any]) -> list[Entry]:
     """List the entries of an experiment, its chain patterns filled in from its lists.
 
@@ -201,6 +194,13 @@ def width_models(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     return [(recipe, block["dataset"], seed) for recipe in width_recipes(block) for seed in block["training"]["seeds"]]
 
 
+def changed_models(config: Mapping[str, Any]) -> list[Model]:
+    """The two models whose metrics choose the images of the figure of segmentations, before and after; none without."""
+    block = config["figures"].get("segmentations", {})
+    changed = block.get("changed", {})
+    return [(block["recipe"], changed[key], block["seed"]) for key in ("from", "to") if key in changed]
+
+
 def curve_chains(block: Mapping[str, Any]) -> list[str]:
     """Chains of a learning curve, from the fewest data to all of them.
 
@@ -216,33 +216,6 @@ def curve_chains(block: Mapping[str, Any]) -> list[str]:
 def curve_models(block: Mapping[str, Any]) -> list[Model]:
     """Every (recipe, chain, seed) of a learning curve, chain by chain."""
     return [(block["recipe"], chain, seed) for chain in curve_chains(block) for seed in block["seeds"]]
-
-
-def changed_models(config: Mapping[str, Any]) -> list[Model]:
-    """The two models whose metrics choose the images of the figure of segmentations, before and after; none without."""
-    block = config["figures"].get("segmentations", {})
-    changed = block.get("changed", {})
-    return [(block["recipe"], changed[key], block["seed"]) for key in ("from", "to") if key in changed]
-
-
-def answer_names(config: Mapping[str, Any]) -> list[str]:
-    """What a study answers, each by the name of its files: block by block, the verdicts on its claims last."""
-    blocks = [name for section in _ANSWERING for name in config.get(section, {})]
-    return [*blocks, VERDICTS] if config.get("claims") else blocks
-
-
-def leading_answers(config: Mapping[str, Any]) -> list[str]:
-    """The answers that the first page opens with: those of the config's ``answers``, or what a reader asks first.
-
-    That is the first learning curve, the first comparison of ways to keep the old, and the verdicts; where one of them
-    is missing, the next of the others.
-    """
-    if "answers" in config:
-        return list(config["answers"])
-    first = [name for section in _ANSWERING[:2] for name in list(config.get(section, {}))[:1]]
-    names = answer_names(config)
-    asked = [*first, *(name for name in names if name == VERDICTS)]
-    return [*asked, *(name for name in names if name not in asked)][:MOST_LEADING]
 
 
 def study_models(config: Mapping[str, Any]) -> list[Model]:

@@ -288,7 +288,7 @@ rule describe_costs:
 
 rule open_report:
     input:
-        answers=collect("<results>/answers/{answer}.json", answer=experiments.answer_names(config)),
+        answers=collect("<results>/answers/{answer}.json", answer=answers.answer_names(config)),
         tables=collect("<results>/tables/{table}.md", table=[*TABLES, *METHODS]),
         png=collect("<results>/figures/{figure}.png", figure=FIGURES),
         svg=collect("<results>/figures/{figure}.svg", figure=FIGURES),
@@ -308,7 +308,7 @@ rule open_report:
     params:
         study=lambda wildcards: config,
         code=fingerprint(
-            "frugalseg.experiments",
+            "frugalseg.answers",
             "frugalseg.reporting.answer_file",
             "frugalseg.reporting.embedding",
             "frugalseg.reporting.front_page",

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from frugalseg.experiments import VERDICTS, leading_answers
+from frugalseg.answers import VERDICTS, leading_answers
 from frugalseg.reporting.embedding import Embedded
 from frugalseg.reporting.glossary import METRIC_DEFINITIONS, TERMS, anchor
 from frugalseg.reporting.markup import to_html, to_inline_html
