@@ -220,6 +220,23 @@ def test_tables_scroll_in_boxes_of_their_own_and_name_their_rows():
     assert "0.64 ± 0.22 (± 0.01)" in page.text.replace("0.64  ", "0.64 ")
 
 
+@pytest.mark.parametrize(
+    ("cell", "spread"),
+    [
+        ("0.64 ± 0.22 (± 0.01)", True),
+        ("\N{MINUS SIGN}0.04 (\N{MINUS SIGN}0.10 to 0.02)", True),
+        ("78.9 % (44.6 to 99.3)", True),
+        ("5,280", False),
+        ("0.03 (Dice on cyto; Table I)", False),
+        ("yes (p < 0.001)", False),
+    ],
+)
+def test_spreads_are_set_apart_and_nothing_else(cell, spread):
+    html = to_html(f"| a | b |\n| -- | -- |\n| x | {cell} |\n")
+    assert ('class="spread"' in html) == spread
+    assert "".join(Reader(html).texts).split("x")[1].strip() == cell
+
+
 def test_large_figures_are_embedded_as_pixels_and_pictures_with_losses(tmp_path):
     source = np.random.default_rng(0)
     flat, noise = np.full((300, 450, 3), 200, np.uint8), source.integers(0, 255, (300, 450, 3), np.uint8)

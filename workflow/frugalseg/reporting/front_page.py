@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from frugalseg.answers import VERDICTS, leading_answers
 from frugalseg.reporting.embedding import Embedded
-from frugalseg.reporting.glossary import METRIC_DEFINITIONS, TERMS, anchor
+from frugalseg.reporting.glossary import METRIC_DEFINITIONS, READING, TERMS, anchor
 from frugalseg.reporting.markup import to_html, to_inline_html
 from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.reporting.words import listing
@@ -103,6 +103,7 @@ def front_page(
         experiments=list(tabulated.values()),
         methods=[_table(name, tables[name], None) for name in METHODS if name in tables],
         metrics=[(anchor(key), METRIC_NAMES[key], text) for key, text in METRIC_DEFINITIONS.items()],
+        reading=READING,
         terms=TERMS,
     )
 
@@ -146,7 +147,7 @@ def _segmentations_caption(block: Mapping[str, Any]) -> str:
     changed = block["changed"]
     return (
         f"{outlines} Shown are the images of each test set whose {METRIC_NAMES[changed['metric']]} changed most from "
-        f"`{changed['from']}` to `{changed['to']}`, losses and gains in turn; it stands below each."
+        f"`{changed['from']}` to `{changed['to']}`, losses and gains in turn, with this score below each."
     )
 
 

@@ -39,6 +39,14 @@ METRIC_DEFINITIONS = {
     "end; below 0 is worse than the start, above 1 better than the end.",
 }
 
+#: What holds for all metrics, see `frugalseg.evaluation.metrics` on empty images.
+READING = (
+    "TP, FP and FN are right, spurious and missed: pixels in the metrics of the foreground, cells in the others. Scores lie "
+    "between 0 and 1, and more is better; HD95 is a distance. An image without cells in truth and prediction scores 1, one with "
+    "cells in only one of them 0, but for accuracy, which counts the pixels that are right all the same, and HD95, which is 0 "
+    "and the diagonal of the image."
+)
+
 #: How tables and sentences call metrics beside their names in full -> metric key.
 _SHORT_NAMES = {
     "pixel PQ": "pq_pixel",

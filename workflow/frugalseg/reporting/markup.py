@@ -12,7 +12,7 @@ from markdown_it.token import Token
 from frugalseg.reporting.glossary import METRIC_DEFINITIONS, anchor, split_at_metrics
 
 # A mean and its spreads, the form of tables' cells: 0.64 ± 0.22 (± 0.02), 0.64 (0.60 to 0.68).
-_MEAN_AND_SPREAD = re.compile(r"^([+\N{MINUS SIGN}-]?[\d.,]+(?: %)?)( (?:±|\().*)$")
+_MEAN_AND_SPREAD = re.compile(r"^([+\N{MINUS SIGN}-]?[\d.,]+(?: %)?)( (?:±|\()[-+\N{MINUS SIGN}\d.,%±() to]+)$")
 
 
 def to_html(markdown: str, *, level: int = 1, label: str = "Table", linked: bool = False) -> str:
