@@ -36,10 +36,11 @@ demo: setup ## run the default study and say where its report is
 study: setup ## run a study: make study CONFIG=config/studies/real.yaml [PROFILE=slurm] [CORES=n]
 	$(SNAKEMAKE) --configfile $(CONFIG)
 	@$(MAKE) --no-print-directory results/$(STUDY)/report.html CONFIG=$(CONFIG)
-	@echo "The report of the study $(STUDY): results/$(STUDY)/report.html"
+	@echo "The answers of the study $(STUDY): results/$(STUDY)/answers.html"
+	@echo "All of its report: results/$(STUDY)/report.html"
 
 # The report embeds tables and figures, so it is made anew when one of them is newer.
-results/$(STUDY)/report.html: $(wildcard results/$(STUDY)/tables/* results/$(STUDY)/figures/*)
+results/$(STUDY)/report.html: $(wildcard results/$(STUDY)/answers.html results/$(STUDY)/tables/* results/$(STUDY)/figures/*)
 	$(SNAKEMAKE) --configfile $(CONFIG) --report $@
 
 fetch: setup ## what a study needs from elsewhere, and nothing else: make fetch CONFIG=config/studies/published.yaml

@@ -75,6 +75,7 @@ rule all:
         collect("<results>/tables/{curve}.md", curve=config["learning_curves"]),
         collect("<results>/tables/{keeping}.md", keeping=config["keeping"]),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
+        "<results>/answers.html",
         "<results>/tables/patches.md",
         "<results>/tables/methods.md",
         "<results>/tables/versions.md",

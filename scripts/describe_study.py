@@ -10,7 +10,7 @@ from frugalseg.reporting.records import files_of_models, record_of
 
 record(snakemake.log[0])
 config, records = snakemake.config, snakemake.output.records
-made = [*snakemake.input.tables, *snakemake.input.figures, *files_of_models(config)]
+made = [snakemake.input.page, *snakemake.input.tables, *snakemake.input.figures, *files_of_models(config)]
 hashes = {path: sha256_of(Path(path)) for path in made}
 here = surroundings(choose_device())
 for path in records:

@@ -362,6 +362,19 @@ def test_segmentations_say_cells_and_scores():
     assert [len(ax.collections[0].get_paths()) for ax in figure.axes] == [2, 2, 2, 1]
 
 
+def test_segmentations_that_changed_say_by_how_much():
+    missing = np.where(cells() == 1, 1, 0)
+    figure = draw_segmentations(
+        {"a": gradient(1, 40, 30)},
+        [cells()],
+        {"cyto": [cells()], "cyto_to_histo": [missing]},
+        changed={"from": "cyto", "to": "cyto_to_histo", "metric": "pq"},
+    )
+    # One of two cells is found, its outline exactly: SQ 1, RQ 2/3.
+    below = [ax.get_xlabel() for ax in figure.axes]
+    assert below == ["2 cells", "PQ (instance) 1.00", "PQ (instance) 0.67 (\N{MINUS SIGN}0.33)"]
+
+
 def test_large_images_are_cut_to_their_middle():
     figure = draw_segmentations({"a": gradient(1, 40, 30)}, [cells()], {"cyto": [cells()]}, window=20)
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), to_rgb(gradient(1, 40, 30)[:, 10:30, 5:25]))

@@ -41,6 +41,19 @@ def test_every_result_is_there(tiny):
     assert "Verdict" in (results / "tables/phenomena.md").read_text()
 
 
+def test_the_study_opens_with_its_answers(tiny):
+    page = (tiny.folder / "results/tiny/answers.html").read_text()
+    first = json.loads((tiny.folder / "results/tiny/answers/more_cyto.json").read_text())
+    places = [
+        page.index(text)
+        for text in (first["question"], first["sentences"][0], "Replay: all of histo", 'id="metric-ap"')
+    ]
+    assert places == sorted(places)
+    # The curve; the images that changed most, and two more; the experiments and the width scan that have a figure.
+    assert page.count('<img src="data:image/') == 1 + 3 + 2 + 1
+    assert 'src="http' not in page
+
+
 def test_nothing_is_left_to_do(tiny):
     assert "Nothing to be done" in tiny.run("--dry-run", "--configfile", "tiny.yaml")
 
@@ -156,6 +169,7 @@ def test_the_report_holds_the_tables_and_figures(tiny):
     tiny.run("--configfile", "tiny.yaml", "--report", "report.html")
     report = (tiny.folder / "report.html").read_text()
     assert "figures/replay.png" in report
+    assert "answers.html" in report
     assert "Replay: all of histo and a part of cyto" in report
 
 

@@ -15,6 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from frugalseg.answers import answer_names
 from frugalseg.arms import candidates_of, start_of
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
 from frugalseg.data.downloads.description import below_data_root, needed
@@ -266,6 +267,10 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             yield ("experiments", name, key), message
     for name, block in config["figures"].items():
         yield from _name_problems(("figures", name), block, config)
+    for name in config.get("answers", []):
+        if name not in answer_names(config):
+            yield ("answers",), f"answers names {name!r}, which nothing answers; {nearest(name, answer_names(config))}"
+    yield from _changed_problems(config["figures"].get("segmentations", {}))
     for name, block in config["widths"].items():
         yield from _widths_problems(name, block, config)
     for name, block in config["learning_curves"].items():
@@ -287,6 +292,17 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             yield (
                 ("selectors", name),
                 f"selectors.{name}: the method {reserved!r} goes by the name {reserved!r} and no other",
+            )
+
+
+def _changed_problems(block: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    changed, where = block.get("changed", {}), ("figures", "segmentations", "changed")
+    for key in ("from", "to"):
+        if key in changed and changed[key] not in block["chains"]:
+            yield (
+                (*where, key),
+                f"{_dotted(where)}.{key} is {changed[key]!r}, which is not among the chains shown; "
+                f"{nearest(changed[key], block['chains'])}",
             )
 
 

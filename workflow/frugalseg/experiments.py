@@ -195,6 +195,13 @@ def width_models(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     return [(recipe, block["dataset"], seed) for recipe in width_recipes(block) for seed in block["training"]["seeds"]]
 
 
+def changed_models(config: Mapping[str, Any]) -> list[Model]:
+    """The two models whose metrics choose the images of the figure of segmentations, before and after; none without."""
+    block = config["figures"].get("segmentations", {})
+    changed = block.get("changed", {})
+    return [(block["recipe"], changed[key], block["seed"]) for key in ("from", "to") if key in changed]
+
+
 def curve_chains(block: Mapping[str, Any]) -> list[str]:
     """Chains of a learning curve, from the fewest data to all of them.
 

@@ -1,7 +1,7 @@
 # The files that the rules' wildcards stand for.
 from functools import cache
 
-from frugalseg import arms, chains, experiments
+from frugalseg import answers, arms, chains, experiments
 from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
 from frugalseg.fingerprint import fingerprint
@@ -193,6 +193,18 @@ def published_widths(wildcards):
 def coresets_of_figure(figure):
     block = config["figures"].get(figure, {"selectors": []})
     return [coreset_of(block["dataset"], selector, block["seed"]) for selector in block["selectors"]]
+
+
+def metrics_of_changed(key):
+    def metrics(wildcards):
+        block = config["figures"]["segmentations"]
+        models = dict(zip(("from", "to"), experiments.changed_models(config)))
+        if key not in models:
+            return []
+        recipe, chain, seed = models[key]
+        return [f"<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv" for test in block["tests"]]
+
+    return metrics
 
 
 def weights_of_segmentations(wildcards):

@@ -4,6 +4,8 @@ MODELS = [f"<results>/models/{recipe}/{chain}/seed{seed}" for recipe, chain, see
 TABLES = [*config["experiments"], *config["widths"], "patches", *(["phenomena"] if config["phenomena"] else [])]
 TABLES += [*config["learning_curves"], *config["keeping"]]
 FIGURES = figures_of(config)
+# What the tables depend on, and words about it: the last to be made.
+METHODS = ["methods", "costs", "versions"]
 
 
 rule tabulate:
@@ -123,6 +125,9 @@ rule draw_segmentations:
             "<results>/images/{test}/test/images.csv",
             test=config["figures"]["segmentations"]["tests"],
         ),
+        # They choose the images, where those that changed most are asked for.
+        before=metrics_of_changed("from"),
+        after=metrics_of_changed("to"),
     output:
         png=report(
             "<results>/figures/segmentations.png",
@@ -281,8 +286,44 @@ rule describe_costs:
         "../../scripts/describe_costs.py"
 
 
+rule open_report:
+    input:
+        answers=collect("<results>/answers/{answer}.json", answer=answers.answer_names(config)),
+        tables=collect("<results>/tables/{table}.md", table=[*TABLES, *METHODS]),
+        png=collect("<results>/figures/{figure}.png", figure=FIGURES),
+        svg=collect("<results>/figures/{figure}.svg", figure=FIGURES),
+        template=workflow.source_path("../report/answers.html.jinja"),
+    output:
+        report(
+            "<results>/answers.html",
+            caption="../report/answers.rst",
+            category="Answers",
+            labels={"answer": "all on one page"},
+        ),
+    log:
+        "<results>/logs/open_report.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        study=lambda wildcards: config,
+        code=fingerprint(
+            "frugalseg.answers",
+            "frugalseg.reporting.answer_file",
+            "frugalseg.reporting.embedding",
+            "frugalseg.reporting.front_page",
+            "frugalseg.reporting.glossary",
+            "frugalseg.reporting.markup",
+            "frugalseg.reporting.names",
+            "frugalseg.reporting.words",
+        ),
+    script:
+        "../../scripts/open_report.py"
+
+
 rule describe_study:
     input:
+        page="<results>/answers.html",
         tables=collect("<results>/tables/{table}.{kind}", table=TABLES, kind=["csv", "md"]),
         figures=collect("<results>/figures/{figure}.{kind}", figure=FIGURES, kind=["png", "svg"]),
         weights=collect("{model}/model.pt", model=MODELS),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frugalseg.experiments import changed_models, trained_as
 from frugalseg.plan.models import (
     PHENOMENA,
     SEGMENTATIONS,
@@ -115,8 +116,7 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
         cost = Cost(models=len(wanted), new=new, done=len(done))
         for model in new:
             cost += Cost() if model in done else _training(model, config, speeds, counts)
-        # The figure of segmentations needs models, but no metrics of them.
-        scored = () if name == SEGMENTATIONS else dict.fromkeys(requested)
+        scored = dict.fromkeys(_scored_for_segmentations(config) if name == SEGMENTATIONS else requested)
         for model in scored:
             if model not in evaluated and not (remaining and _is_evaluated(model, config)):
                 cost += _evaluation(model, config, speeds, megapixels)
@@ -128,6 +128,11 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
         FEATURES: _features(featured_datasets(seen, config), config, speeds, counts, remaining),
         **parts,
     }
+
+
+def _scored_for_segmentations(config: Mapping[str, Any]) -> list[Model]:
+    """The figure of segmentations needs models, but metrics only of those that choose its images."""
+    return [trained_as(model, config["recipes"]) for model in changed_models(config)]
 
 
 def _training(model: Model, config: Mapping[str, Any], speeds: Mapping[str, Any], counts: Mapping[str, int]) -> Cost:

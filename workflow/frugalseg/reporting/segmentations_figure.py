@@ -14,6 +14,7 @@ from skimage.measure import approximate_polygon, find_contours
 
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.reporting import style
+from frugalseg.reporting.names import metric_name
 from frugalseg.reporting.pictures import to_rgb
 
 _COLUMN_WIDTH = 1.8
@@ -29,6 +30,7 @@ def draw_segmentations(
     truth: Sequence[np.ndarray],
     predictions: Mapping[str, Sequence[np.ndarray]],
     window: int = 256,
+    changed: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw a row an image: the truth, then each model's prediction with its AP at IoU 0.5 and its Dice.
 
@@ -44,6 +46,9 @@ def draw_segmentations(
         Title of the column -> predicted label image of each image, (H, W) integer.
     window : int
         Height and width of the part shown at most, in pixels.
+    changed : mapping, optional
+        ``from`` and ``to``, titles of two columns, and ``metric``: it is written below every prediction in place of the
+        other two, below those of ``to`` with its change.
 
     Returns
     -------
@@ -65,11 +70,12 @@ def draw_segmentations(
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     grid = figure.subplots(len(images), len(columns), squeeze=False, height_ratios=heights)
     for row, (name, image) in enumerate(images.items()):
+        scores = {title: per_image(truth[row], labels[row]) for title, labels in predictions.items()}
+        below = [_cells_text(truth[row]), *(_scores_text(title, scores, changed) for title in predictions)]
         for column, (title, labels) in enumerate(columns.items()):
-            ax, is_truth = grid[row][column], column == 0
-            _draw_outlines(ax, image, labels[row], window, _TRUTH_COLOUR if is_truth else _PREDICTION_COLOUR)
-            below = _cells_text(labels[row]) if is_truth else _scores_text(truth[row], labels[row])
-            ax.set_xlabel(below, labelpad=2)
+            ax = grid[row][column]
+            _draw_outlines(ax, image, labels[row], window, _PREDICTION_COLOUR if column else _TRUTH_COLOUR)
+            ax.set_xlabel(below[column], labelpad=2)
             if row == 0:
                 ax.set_title(textwrap.fill(title, 26))
         grid[row][0].set_ylabel(textwrap.shorten(name, 28, placeholder="…"))
@@ -132,6 +138,14 @@ def _cells_text(labels: np.ndarray) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
 
 
-def _scores_text(truth: np.ndarray, prediction: np.ndarray) -> str:
-    scores = per_image(truth, prediction)
-    return f"AP {scores['ap_50']:.2f}, Dice {scores['dice']:.2f}"
+def _scores_text(title: str, scores: Mapping[str, Mapping[str, float]], changed: Mapping[str, str] | None) -> str:
+    """What stands below a prediction, of the scores of its image by all models."""
+    if changed is None:
+        return f"AP {scores[title]['ap_50']:.2f}, Dice {scores[title]['dice']:.2f}"
+    metric = changed["metric"]
+    value = scores[title][metric]
+    text = f"{metric_name(metric)} {value:.2f}"
+    if title != changed["to"]:
+        return text
+    change = f"{value - scores[changed['from']][metric]:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{text} ({change})"

@@ -1,0 +1,108 @@
+"""Markdown as HTML for pages: metrics carry their definitions, tables scroll in boxes of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from frugalseg.reporting.glossary import METRIC_DEFINITIONS, anchor, split_at_metrics
+
+# A mean and its spreads, the form of tables' cells: 0.64 ± 0.22 (± 0.02), 0.64 (0.60 to 0.68).
+_MEAN_AND_SPREAD = re.compile(r"^([+\N{MINUS SIGN}-]?[\d.,]+(?: %)?)( (?:±|\()[-+\N{MINUS SIGN}\d.,%±() to]+)$")
+
+
+def to_html(markdown: str, *, level: int = 1, label: str = "Table", linked: bool = False) -> str:
+    """Render a text as HTML.
+
+    Parameters
+    ----------
+    markdown : str
+        CommonMark with pipe tables. Raw HTML in it is shown as text, and it embeds no images.
+    level : int
+        Level of its first headings on the page.
+    label : str
+        What screen readers call the boxes of its tables.
+    linked : bool
+        Make names of metrics links to the glossary, which has to be on the same page; their definitions are shown on
+        hover in any case.
+
+    Returns
+    -------
+    str
+    """
+    parser = _parser()
+    tokens = _in_boxes(_with_heads(parser.parse(markdown)), label)
+    tokens = [_shifted(token, level - 1) for token in tokens]
+    for token in tokens:
+        if token.type == "inline":
+            token.children = list(_annotated(token.children or [], linked))
+    return parser.renderer.render(tokens, parser.options, {})
+
+
+def to_inline_html(text: str, *, linked: bool = False) -> str:
+    """Render a sentence as HTML without a paragraph around it; see :func:`to_html`."""
+    parser = _parser()
+    (token,) = parser.parseInline(text)
+    token.children = list(_annotated(token.children or [], linked))
+    return parser.renderer.render([token], parser.options, {})
+
+
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+
+
+def _with_heads(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Cells that name a column, or a row where they stand first and are not blank, as its heading."""
+    for position, token in enumerate(tokens):
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+        elif token.type == "td_open" and tokens[position - 1].type == "tr_open" and tokens[position + 1].content:
+            token.tag = tokens[position + 2].tag = "th"
+            token.attrSet("scope", "row")
+    return tokens
+
+
+def _in_boxes(tokens: Iterable[Token], label: str) -> Iterator[Token]:
+    """Tables in boxes that scroll by themselves, with the keyboard too."""
+    for token in tokens:
+        if token.type == "table_open":
+            yield _raw(f'<div class="table" role="region" aria-label="{escape(label)}" tabindex="0">')
+        yield token
+        if token.type == "table_close":
+            yield _raw("</div>\n")
+
+
+def _shifted(token: Token, levels: int) -> Token:
+    if token.type in ("heading_open", "heading_close"):
+        token.tag = f"h{min(int(token.tag[1:]) + levels, 6)}"
+    return token
+
+
+def _annotated(children: Iterable[Token], linked: bool) -> Iterator[Token]:
+    """Pieces of a line; metrics with their definitions, spreads set apart from means."""
+    children, depth = list(children), 0
+    spread = _MEAN_AND_SPREAD.match(children[0].content) if len(children) == 1 else None
+    if spread and children[0].type == "text":
+        yield _raw(f'{escape(spread[1])}<span class="spread">{escape(spread[2])}</span>')
+        return
+    for child in children:
+        depth += child.nesting if child.type.startswith("link_") else 0
+        if child.type != "text":
+            yield child
+            continue
+        for piece, metric in split_at_metrics(child.content):
+            # No links inside links.
+            yield _raw(escape(piece) if metric is None else _metric(piece, metric, linked and depth == 0))
+
+
+def _metric(name: str, metric: str, linked: bool) -> str:
+    abbreviation = f'<abbr title="{escape(METRIC_DEFINITIONS[metric])}">{escape(name)}</abbr>'
+    return f'<a class="metric" href="#{anchor(metric)}">{abbreviation}</a>' if linked else abbreviation
+
+
+def _raw(html: str) -> Token:
+    return Token("html_inline", "", 0, content=html)
