@@ -6,8 +6,8 @@
 #   training    a chain names a model: parent checkpoint + subsets -> model
 #   evaluation  model -> metrics of every test image
 #   widths      untrained networks of every width -> scores -> a choice, and its proof by training
-#   reporting   metrics -> tables, figures, phenomena
-#   answers     metrics -> what the study says to the person who ran it: how many more images
+#   reporting   metrics -> tables, figures
+#   answers     metrics -> what the study says to the person who ran it: how many more images; verdicts on its claims
 #
 # An experiment of the config is a target of its own: snakemake forgetting
 import gc
@@ -71,14 +71,13 @@ rule all:
     input:
         collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
         collect("<results>/tables/{scan}.md", scan=config["widths"]),
-        collect("<results>/tables/{curve}.md", curve=config["learning_curves"]),
+        collect("<results>/tables/{answer}.md", answer=answers_of(config)),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
         "<results>/tables/patches.md",
         "<results>/tables/methods.md",
         "<results>/tables/versions.md",
         "<results>/tables/costs.md",
         "<results>/ro-crate-metadata.json",
-        "<results>/tables/phenomena.md" if config["phenomena"] else [],
 
 
 # Each experiment as a target: its table and, where it has one, its figure.
@@ -92,7 +91,7 @@ for name, experiment in config["experiments"].items():
             f"<results>/figures/{name}.png" if "figure" in experiment else [],
 
 
-for name in [*config["widths"], *config["learning_curves"]]:
+for name in [*config["widths"], *answers_of(config)]:
 
     rule:
         name:

@@ -167,7 +167,7 @@ def ucell_study(root, cells=UCELL, tuned=TUNED):
         recipes=recipes,
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
-        phenomena={},
+        claims=None,
     )
 
 

@@ -33,7 +33,7 @@ def test_every_result_is_there(tiny):
     assert (results / "figures/more_cyto.svg").stat().st_size
     assert "How many more are worth it cannot be said." in (results / "tables/more_cyto.md").read_text()
     assert pd.read_csv(results / "tables/more_cyto.csv")["images"].tolist() == [2, 5, 60, 120]
-    assert "Verdict" in (results / "tables/phenomena.md").read_text()
+    assert "Verdict" in (results / "tables/verdicts.md").read_text()
 
 
 def test_nothing_is_left_to_do(tiny):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frugalseg.chains import parse
+from frugalseg.claims import claim_models
 
 Model = tuple[str, str, int]
 """Recipe, chain and seed."""
@@ -215,7 +216,7 @@ def study_models(config: Mapping[str, Any]) -> list[Model]:
     """Every model that the tables of a completed config need, each once, under the recipe that makes it."""
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
     curves = [model for block in config["learning_curves"].values() for model in curve_models(block)]
-    named = [*models(config["experiments"].values()), *proofs, *curves]
+    named = [*models(config["experiments"].values()), *proofs, *curves, *claim_models(config["claims"])]
     return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
 
 
