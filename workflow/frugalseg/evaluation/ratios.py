@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike
 from frugalseg.evaluation.bootstrap import Estimate
 from frugalseg.evaluation.intervals import crossed_contrast
 
-# An end farther away than this many times the first step is called infinite.
-_DOUBLINGS = 40
-_HALVINGS = 60
+# An end that so many steps, each twice the one before, do not reach is infinite; so many halvings leave nine digits.
+_DOUBLINGS, _HALVINGS = 40, 30
 
 
 def crossed_ratio(
