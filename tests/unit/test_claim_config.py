@@ -8,6 +8,7 @@ import yaml
 from frugalseg.claims import VERDICTS, claim_models
 from frugalseg.configuration import ConfigError, complete
 from frugalseg.experiments import study_models
+from frugalseg.plan import layer
 from frugalseg.plan.models import requested_models
 from frugalseg.reporting.records import models_of
 
@@ -128,12 +129,3 @@ def test_claims_of_the_studies_ask_for_no_model_of_their_own(root, study):
     layered = layer(config, yaml.safe_load(study.read_text()))
     config = complete(layered, root)
     assert set(study_models(config)) == set(study_models({**config, "claims": {}}))
-
-
-def layer(base, study):
-    """One config over another, as Snakemake does it."""
-    merged = dict(base)
-    for key, value in study.items():
-        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = layer(base[key], value) if nested else value
-    return merged

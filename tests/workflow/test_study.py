@@ -33,7 +33,10 @@ def test_every_result_is_there(tiny):
     assert (results / "figures/more_cyto.svg").stat().st_size
     assert "How many more are worth it cannot be said." in (results / "tables/more_cyto.md").read_text()
     assert pd.read_csv(results / "tables/more_cyto.csv")["images"].tolist() == [2, 5, 60, 120]
-    assert "Verdict" in (results / "tables/verdicts.md").read_text()
+    # Of models that find nothing no claim can be decided.
+    assert (results / "figures/verdicts.svg").stat().st_size
+    assert pd.read_csv(results / "tables/verdicts.csv")["verdict"].tolist() == ["undecided", "undecided"]
+    assert "two cannot be decided" in json.loads((results / "answers/verdicts.json").read_text())["sentences"][0]
 
 
 def test_nothing_is_left_to_do(tiny):

@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 
 from frugalseg.evaluation.bootstrap import Estimate
 from frugalseg.evaluation.intervals import crossed_contrast
 
-# An end that so many steps, each twice the one before, do not reach is infinite; so many halvings leave nine digits.
-_DOUBLINGS, _HALVINGS = 40, 30
+# An end that so many steps, each twice the one before, do not reach is infinite.
+_DOUBLINGS = 40
 
 
 def crossed_ratio(
@@ -60,8 +61,8 @@ def crossed_ratio(
         weights = [n - ratio * d for n, d in zip(numerator, denominator, strict=True)]
         return crossed_contrast(models, weights, level=level)
 
-    low = _farthest(lambda ratio: rest(ratio).low <= 0, value, -1)
-    high = _farthest(lambda ratio: rest(ratio).high >= 0, value, 1)
+    low = _last_possible(lambda ratio: rest(ratio).low, value, -1)
+    high = _last_possible(lambda ratio: -rest(ratio).high, value, 1)
     return Estimate(value, low, high)
 
 
@@ -88,18 +89,15 @@ def independent_difference(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(value, value - below, value + above)
 
 
-def _farthest(possible: Callable[[float], bool], start: float, direction: int) -> float:
-    """The last possible value from `start` in a direction: step wide until one is not, then halve; infinite if none."""
-    step = 0.01 * max(abs(start), 1.0)
-    inside = start
+def _last_possible(beyond: Callable[[float], float], start: float, direction: int) -> float:
+    """The last value from `start` in a direction at which `beyond` is not above 0; infinite if there is none."""
+    if beyond(start) > 0:
+        # Without any spread only the start is possible, and rounding moves it.
+        return start
+    step, inside = 0.01 * max(abs(start), 1.0), start
     for _ in range(_DOUBLINGS):
         outside = start + direction * step
-        if not possible(outside):
-            break
+        if beyond(outside) > 0:
+            return float(brentq(beyond, inside, outside, xtol=1e-9))
         inside, step = outside, 2 * step
-    else:
-        return direction * math.inf
-    for _ in range(_HALVINGS):
-        middle = (inside + outside) / 2
-        inside, outside = (middle, outside) if possible(middle) else (inside, middle)
-    return inside
+    return direction * math.inf
