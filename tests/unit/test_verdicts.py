@@ -141,8 +141,8 @@ def test_the_answer_counts_and_hedges(judged):
         ),
         (
             ["gains", "restores"],
-            "Of two claims none is supported, one is refuted, and one cannot be decided on these data; the one of those "
-            "decided rests on one seed alone.",
+            "Of two claims none is supported, one is refuted, and one cannot be decided on these data; the only one decided "
+            "rests on one seed alone.",
         ),
     ],
 )

@@ -33,3 +33,14 @@ def test_a_learning_curve_trains_each_model_once_and_shares_those_of_experiments
     assert "rule answer_how_many:" in outputs[2]
     assert "results/demo/tables/more_cyto.md" in outputs[2]
     assert "results/demo/figures/more_cyto.png" in outputs[2]
+
+
+def test_claims_are_judged_once_all_their_models_are_there(workflow):
+    output = workflow.run("verdicts", "--dry-run")
+    rule = output.split("rule judge_claims:")[1].split("rule ")[0]
+    assert "results/demo/metrics/small/histo_to_cyto/seed0/histo.csv" in rule
+    assert "config/published/zhao2025.csv" in rule
+    assert "results/demo/answers/verdicts.json" in rule
+    # A study without claims has no such target.
+    (workflow.folder / "none.yaml").write_text(yaml.safe_dump({"claims": None}))
+    assert "judge_claims" not in workflow.run("all", "--dry-run", "--configfile", "none.yaml")

@@ -78,12 +78,7 @@ def measure(kind: str, scores: Mapping[str, ArrayLike]) -> Effect:
     if not any(np.any(scores[role]) for role in ROLES[kind]):
         return Effect(_nothing(), "nothing learnt")
     if kind == "asymmetry":
-        first = measure("loss", {role: scores[role] for role in ROLES["loss"]})
-        second = measure("loss", {role: scores[f"other_{role}"] for role in ROLES["loss"]})
-        fault = next((loss.fault for loss in (first, second) if loss.fault), None)
-        # A direction in which nothing was learnt has nothing to lose.
-        fault = "nothing to lose" if fault == "nothing learnt" else fault
-        return Effect(independent_difference(first.estimate, second.estimate), fault)
+        return _asymmetry(scores)
     above, below = _WEIGHTS[kind]
     models = [scores[role] for role in ROLES[kind]]
     numerator, denominator = ([weights.get(role, 0.0) for role in ROLES[kind]] for weights in (above, below))
@@ -98,12 +93,12 @@ def measure(kind: str, scores: Mapping[str, ArrayLike]) -> Effect:
 
 
 def effect_of_means(kind: str, means: Mapping[str, float]) -> float:
-    """The effect by :func:`measure` of means that are printed somewhere; NaN where a ratio has nothing below its line."""
+    """The effect that :func:`measure` describes, of means that are printed somewhere; NaN where there is no such effect."""
     if kind == "asymmetry":
-        losses = (
-            effect_of_means("loss", {role: means[prefix + role] for role in ROLES["loss"]}) for prefix in ("", "other_")
+        first, second = (
+            effect_of_means("loss", {role: means[f"{prefix}{role}"] for role in ROLES["loss"]})
+            for prefix in ("", "other_")
         )
-        first, second = losses
         return first - second
     above, below = (math.fsum(weight * means[role] for role, weight in weights.items()) for weights in _WEIGHTS[kind])
     if not _WEIGHTS[kind][1]:
@@ -137,6 +132,16 @@ def judge(effect: Effect, claim: Mapping[str, Any]) -> Verdict:
     within = -claim["margin"] < low and high < claim["margin"]
     beyond = low > claim["margin"] or high < -claim["margin"]
     return _side(within, beyond) if claim["kind"] == "equal" else _side(beyond, within)
+
+
+def _asymmetry(scores: Mapping[str, ArrayLike]) -> Effect:
+    first, second = (
+        measure("loss", {role: scores[f"{prefix}{role}"] for role in ROLES["loss"]}) for prefix in ("", "other_")
+    )
+    fault = first.fault or second.fault
+    # A direction in which nothing was learnt has nothing to lose.
+    fault = "nothing to lose" if fault == "nothing learnt" else fault
+    return Effect(independent_difference(first.estimate, second.estimate), fault)
 
 
 def _side(on_its: bool, on_the_other: bool) -> Verdict:

@@ -117,12 +117,15 @@ def _count(judged: Sequence[Judged]) -> str:
         said = "cannot be decided" if word == "undecided" else f"is {word}"
         return f"The one claim {said} on these data{', by one seed alone' if alone else ''}."
     supported, refuted, undecided = counts.values()
-    decided = "the one" if supported + refuted == 1 else number(alone)
-    hedge = f"; {decided} of those decided rest{'s' if alone == 1 else ''} on one seed alone" if alone else ""
-    return (
-        f"Of {plural(len(judged), 'claim')} {_are(supported)} supported, {_are(refuted)} refuted, and "
-        f"{_none(undecided)} cannot be decided on these data{hedge}."
+    said = f"Of {plural(len(judged), 'claim')} {_are(supported)} supported, {_are(refuted)} refuted, and "
+    said += f"{_none(undecided)} cannot be decided on these data"
+    if not alone:
+        return f"{said}."
+    decided = supported + refuted
+    which = (
+        "the only one decided" if decided == 1 else f"{'all' if alone == decided else number(alone)} of those decided"
     )
+    return f"{said}; {which} rest{'s' if alone == 1 else ''} on one seed alone."
 
 
 def _sentence(item: Judged) -> str:
