@@ -60,7 +60,7 @@ def to_markdown(judged: Sequence[Judged]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def effect_name(item: Judged) -> str:
+def _effect_name(item: Judged) -> str:
     """What the effect of a claim is, with its metric and its test sets."""
     claim = item.claim
     return _KINDS[claim["kind"]].format(
@@ -68,7 +68,7 @@ def effect_name(item: Judged) -> str:
     )
 
 
-def bound(item: Judged) -> str:
+def _bound(item: Judged) -> str:
     """The bound of a claim."""
     claim = item.claim
     if "margin" in claim:
@@ -77,7 +77,7 @@ def bound(item: Judged) -> str:
     return f"{side.replace('_', ' ')} {_value(item, claim[side]) if claim[side] else '0'}"
 
 
-def interval(item: Judged) -> str:
+def _interval(item: Judged) -> str:
     """The effect of a claim with its interval."""
     estimate = item.effect.estimate
     if math.isnan(estimate.value):
@@ -93,9 +93,9 @@ def verdict(item: Judged) -> str:
 
 def _published(item: Judged) -> str:
     """The published effect and the tables it comes from."""
-    if item.printed is None:
-        return "–"
     printed = item.printed
+    if printed is None or math.isnan(item.published):
+        return "–"
     tables = f"Table{'s' if len(printed.tables) > 1 else ''} {listing(printed.tables)}"
     return f"{_value(item, item.published)} ({metric_name(printed.metric)} on {listing(printed.tests)}; {tables})"
 
@@ -133,9 +133,9 @@ def _sentence(item: Judged) -> str:
     said = f"{_VERDICTS[item.verdict]}{alone}: {item.claim['text']}"
     if math.isnan(item.effect.estimate.value):
         return f"{said} {_FAULTS[item.effect.fault]}"
-    beside = f"; published: {_value(item, item.published)}{_printed_else(item)}" if item.printed else ""
+    beside = "" if math.isnan(item.published) else f"; published: {_value(item, item.published)}{_printed_else(item)}"
     fault = f" {_FAULTS[item.effect.fault]}" if item.effect.fault else ""
-    return f"{said} Measured: {interval(item)}, {effect_name(item)}; needed: {bound(item)}{beside}.{fault}"
+    return f"{said} Measured: {_interval(item)}, {_effect_name(item)}; needed: {_bound(item)}{beside}.{fault}"
 
 
 def _printed_else(item: Judged) -> str:
@@ -152,8 +152,8 @@ def _table(judged: Sequence[Judged]) -> str:
         [
             _title(item),
             verdict(item),
-            interval(item),
-            bound(item),
+            _interval(item),
+            _bound(item),
             _published(item),
             str(len(item.claim["seeds"])),
             ", ".join(map(str, item.images)),
