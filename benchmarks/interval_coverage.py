@@ -324,7 +324,8 @@ after gains of the curve "still rising" had been covered in 65 to 96 %, and gain
 What to expect: twelve or 24 images of a tail like Dice's seldom show how long it is, so a mean of them is covered too
 seldom; differences, in which the tail cancels, are troubled less. With two seeds intervals hold the truth a little too
 often rather than too seldom, at the price of their width. No curve falls, so the interval of a gain begins at 0 at the
-least, and always holds the truth where that is 0 to four digits."""
+least, and always holds the truth where that is 0 to four digits. Intervals of shares hold the truth rather too
+often as well; a bootstrap of the same shares holds it far too seldom where seeds differ much."""
 
 _TITLES = {
     "mean": "Mean over seeds and images (`crossed_mean`)",

@@ -156,7 +156,7 @@ def test_the_page_tells_one_seed_and_what_was_published(judged):
     assert row.split(" | ")[1] == "refuted, by one seed alone"
     assert "With one seed an interval is for other test images only" in page
     assert "| 93.9 % (IoU on cyto; Table V) |" in page
-    assert "- forgets: “it | is”; before 0.771, after 0.047" in page
+    assert "- forgets: it | is; before 0.771, after 0.047" in page
     alone = to_markdown(judged[2:3])
     assert "With one seed" not in alone
     assert "As published" not in alone

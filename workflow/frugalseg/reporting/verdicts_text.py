@@ -103,7 +103,7 @@ def _published(item: Judged) -> str:
 def _as_published(item: Judged) -> str | None:
     """The publication's words on a claim and the means it prints; None where the config names neither."""
     says = item.claim.get("published", {}).get("says")
-    parts = [f"“{says}”"] if says else []
+    parts = [says] if says else []
     if item.printed:
         parts.append(", ".join(f"{role.replace('_', ' ')} {mean:.3f}" for role, mean in item.printed.means.items()))
     return f"- {_title(item)}: {'; '.join(parts)}" if parts else None
