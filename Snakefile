@@ -6,8 +6,9 @@
 #   training    a chain names a model: parent checkpoint + subsets -> model
 #   evaluation  model -> metrics of every test image
 #   widths      untrained networks of every width -> scores -> a choice, and its proof by training
-#   reporting   metrics -> tables, figures, phenomena
-#   answers     metrics -> what the study says to the person who ran it: how many more images, how to keep the old
+#   reporting   metrics -> tables, figures
+#   answers     metrics -> what the study says to the person who ran it: how many more images, how to keep the old, which
+#               claims hold
 #
 # An experiment of the config is a target of its own: snakemake forgetting
 import gc
@@ -72,8 +73,7 @@ rule all:
     input:
         collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
         collect("<results>/tables/{scan}.md", scan=config["widths"]),
-        collect("<results>/tables/{curve}.md", curve=config["learning_curves"]),
-        collect("<results>/tables/{keeping}.md", keeping=config["keeping"]),
+        collect("<results>/tables/{answer}.md", answer=answers.answer_names(config)),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
         "<results>/answers.html",
         "<results>/tables/patches.md",
@@ -81,7 +81,6 @@ rule all:
         "<results>/tables/versions.md",
         "<results>/tables/costs.md",
         "<results>/ro-crate-metadata.json",
-        "<results>/tables/phenomena.md" if config["phenomena"] else [],
 
 
 # Each experiment as a target: its table and, where it has one, its figure.
@@ -95,7 +94,7 @@ for name, experiment in config["experiments"].items():
             f"<results>/figures/{name}.png" if "figure" in experiment else [],
 
 
-for name in [*config["widths"], *config["learning_curves"], *config["keeping"]]:
+for name in [*config["widths"], *answers.answer_names(config)]:
 
     rule:
         name:

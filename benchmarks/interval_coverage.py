@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from frugalseg.claims import ROLES
 from frugalseg.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_mean
 from frugalseg.evaluation.comparisons import equivalence
 from frugalseg.evaluation.curve_measures import amount_to_reach, area_under_curve
+from frugalseg.evaluation.effects import effect_of_means, measure
 from frugalseg.evaluation.intervals import crossed_difference, crossed_mean
 from frugalseg.evaluation.learning_curve import forecast
 from frugalseg.reporting.versions import versions
@@ -143,6 +145,50 @@ def false_equivalences(setting: Setting, simulations: int) -> float:
     return 100 * float(np.mean([equivalence(*pair, margin=truth[0] - truth[1]).holds for pair in pairs]))
 
 
+def cover_shares(setting: Setting, simulations: int, *, bootstrap: bool = False) -> dict[str, tuple[float, float]]:
+    """Coverage in percent and median width for the share of a score that is lost, and of the loss that is won back.
+
+    With `bootstrap`, that of ratios of means over seeds and images drawn anew.
+
+    Returns
+    -------
+    dict
+        What -> (coverage, width).
+    """
+    place = LOOKS[setting.look][0]
+    places = [place, place - 1.5, place - 0.3]
+    means = dict(zip(ROLES["recovery"], expected_scores(places, setting), strict=True))
+    generator = np.random.default_rng(4)
+    found: dict[str, list[tuple[Estimate, float]]] = {}
+    for _ in range(simulations):
+        scores = dict(zip(ROLES["recovery"], draw_scores(places, setting, generator), strict=True))
+        drawn = _drawn_means(scores, generator, 500) if bootstrap else {}
+        for kind in ("loss", "recovery"):
+            estimate = _percentiles(kind, drawn) if bootstrap else measure(kind, scores).estimate
+            pairs = found.setdefault(f"{kind}, bootstrap" if bootstrap else kind, [])
+            pairs.append((estimate, effect_of_means(kind, means)))
+    return {what: summary(pairs) for what, pairs in found.items()}
+
+
+def _drawn_means(scores: Mapping[str, NDArray], generator: np.random.Generator, draws: int) -> dict[str, NDArray]:
+    """Part -> (draws,) means over seeds and images drawn anew, the images the same for all parts."""
+    images = next(iter(scores.values())).shape[1]
+    weights = generator.multinomial(images, np.full(images, 1 / images), size=draws) / images
+    means = {}
+    for role, values in scores.items():
+        seeds = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws) / len(values)
+        means[role] = ((seeds @ values) * weights).sum(axis=1)
+    return means
+
+
+def _percentiles(kind: str, means: Mapping[str, NDArray]) -> Estimate:
+    """Middle and ends of 95 % of the effects of drawn means."""
+    before, after, restored = means.values()
+    effects = (before - after) / before if kind == "loss" else (restored - after) / (before - after)
+    low, middle, high = np.quantile(effects, [0.025, 0.5, 0.975])
+    return Estimate(float(middle), float(low), float(high))
+
+
 def cover_curves(curve: str, setting: Setting, simulations: int, draws: int) -> dict[str, tuple[float, float]]:
     """Coverage and median width for what is said of a learning curve, and how often its outlook is wrong.
 
@@ -204,6 +250,14 @@ def pair_rows(simulations: int) -> Iterator[Row]:
             yield from _rows(setting, simulations // 4, cover_pairs(setting, simulations // 4, bootstrap=True))
 
 
+def share_rows(simulations: int) -> Iterator[Row]:
+    """Rows of shares, a quarter as often as means; the bootstrap beside them on the scores like AP."""
+    for setting in settings():
+        yield from _rows(setting, simulations // 4, cover_shares(setting, simulations // 4))
+        if setting.look == "like AP":
+            yield from _rows(setting, simulations // 4, cover_shares(setting, simulations // 4, bootstrap=True))
+
+
 def equivalence_rows(simulations: int) -> Iterator[Row]:
     """Rows of models that differ by the margin and are called equal."""
     for setting in settings():
@@ -221,6 +275,7 @@ def curve_rows(simulations: int) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "pairs": pair_rows,
+    "shares": share_rows,
     "equivalence": equivalence_rows,
     "curves": curve_rows,
 }
@@ -248,7 +303,7 @@ def page(rows: Sequence[Mapping[str, object]]) -> str:
         if not chosen:
             continue
         parts += [f"## {title}", f"{chosen[0]['simulations']} simulations each.", table(rows, what)]
-        if what.startswith(("mean", "difference")):
+        if what.startswith(("mean", "difference", "loss", "recovery")):
             parts.append(_verdict(chosen))
         if what in _WIDTHS:
             parts += [_WIDTHS[what], table(rows, what, "width")]
@@ -269,13 +324,18 @@ after gains of the curve "still rising" had been covered in 65 to 96 %, and gain
 What to expect: twelve or 24 images of a tail like Dice's seldom show how long it is, so a mean of them is covered too
 seldom; differences, in which the tail cancels, are troubled less. With two seeds intervals hold the truth a little too
 often rather than too seldom, at the price of their width. No curve falls, so the interval of a gain begins at 0 at the
-least, and always holds the truth where that is 0 to four digits."""
+least, and always holds the truth where that is 0 to four digits. Intervals of shares hold the truth rather too
+often as well; a bootstrap of the same shares holds it far too seldom where seeds differ much."""
 
 _TITLES = {
     "mean": "Mean over seeds and images (`crossed_mean`)",
     "difference": "Difference of two models on the same images (`crossed_difference`)",
     "mean, bootstrap": "For comparison: percentile bootstrap of a mean (`bootstrap_mean`)",
     "difference, bootstrap": "For comparison: percentile bootstrap of a difference (`bootstrap_difference`)",
+    "loss": "Share of a score that is lost (`crossed_ratio`)",
+    "recovery": "Share of a loss that is won back (`crossed_ratio`)",
+    "loss, bootstrap": "For comparison: percentile bootstrap of a share that is lost",
+    "recovery, bootstrap": "For comparison: percentile bootstrap of a share that is won back",
     "called equal, wrongly": "Models that differ by the margin and are called equal (at most 5 is right)",
     "gain of a doubling": "Gain of the next doubling (`forecast`)",
     "area": "Area under the learning curve (`area_under_curve`)",
@@ -287,6 +347,8 @@ _TITLES = {
 _WIDTHS = {
     "mean": "Median width of the interval:",
     "difference": "Median width of the interval:",
+    "loss": "Median width of the interval:",
+    "recovery": "Median width of the interval:",
     "gain of a doubling": "Median width of the interval:",
     "95 % of full": "Median width of the interval, in images:",
     "wrong outlook": "Percent in which the outlook is not 'undecided':",

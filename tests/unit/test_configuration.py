@@ -137,11 +137,6 @@ PROBLEMS = {
         {"field": "rate", "from": 1, "to": 100, "metric": "hd95"},
         "experiments.redundancy.gap.metric is 'hd95', which falls as models get better",
     ),
-    "gap as the metric of a phenomenon": (
-        ["phenomena", "fine_tuning_forgets", "metric"],
-        "gap_closed",
-        "phenomena.fine_tuning_forgets.metric is 'gap_closed'",
-    ),
     "field that is counted": (
         ["experiments", "zero_shot", "chains"],
         [{"chain": "cyto", "fields": {"parameters": 3}}],
@@ -218,11 +213,6 @@ PROBLEMS = {
         ["recipes", "small"],
         {"arch": "cpnet", "steps": 1, "weights": "foreground", "interpolate": {"recipe": "foreground", "alpha": 0}},
         "recipes.small has weights and interpolate",
-    ),
-    "unknown chain in a phenomenon": (
-        ["phenomena", "fine_tuning_forgets", "chains", "after"],
-        "cyto_to_hysto",
-        "names the unknown dataset 'hysto'; did you mean 'histo'?",
     ),
 }
 

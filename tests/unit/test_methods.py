@@ -52,6 +52,8 @@ def test_the_default_study(root):
     assert "8, 16 and 32 channels" in text
     assert "for 600 steps a stage in batches of 8, with a learning rate of 0.1" in text
     assert "Each model was trained with one or two seeds." in text
+    assert "Eight claims with a bound set beforehand were called supported" in text
+    assert "as two one-sided tests do (Schuirmann 1987)" in text
     assert "(10 % and 50 %)" in text
     assert "replay filled 50 % of every batch" in text
     assert "capped at 64, 16, 4 and 1, beside CMUNeXt (Tang et al. 2024), were trained in two runs each" in text
@@ -135,9 +137,10 @@ def test_what_a_study_does_not_do_is_not_told(root):
         experiments={**only, "zero_shot": {"chains": chains, "seeds": [0]}},
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
+        claims=None,
     )
     text = to_markdown(plain_study)
-    for absent in ("**Coresets.**", "**Transfer and replay.**", "**Width.**", "Zhou et al.", "Isensee et al."):
+    for absent in ("**Coresets.**", "**Transfer and replay.**", "**Width.**", "Zhou et al.", "Isensee et al.", "claim"):
         assert absent not in text
     assert "Each model was trained once." in text
     assert "with fewer than five cells were left out of training." in text
@@ -179,7 +182,7 @@ def ucell_study(root, cells=UCELL, tuned=TUNED):
         recipes=recipes,
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
-        phenomena={},
+        claims=None,
     )
 
 

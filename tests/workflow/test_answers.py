@@ -69,3 +69,14 @@ def test_keeping_trains_each_model_once_and_none_for_an_interpolation(workflow):
     (workflow.folder / "keep.yaml").write_text(yaml.safe_dump(study))
     output = workflow.run("keep_cyto", "--dry-run", "--configfile", "keep.yaml", success=False)
     assert "keeping.keep_cyto chooses by tuning images, and none are kept" in output
+
+
+def test_claims_are_judged_once_all_their_models_are_there(workflow):
+    output = workflow.run("verdicts", "--dry-run")
+    rule = output.split("rule judge_claims:")[1].split("rule ")[0]
+    assert "results/demo/metrics/small/histo_to_cyto/seed0/histo.csv" in rule
+    assert "config/published/zhao2025.csv" in rule
+    assert "results/demo/answers/verdicts.json" in rule
+    # A study without claims has no such target.
+    (workflow.folder / "none.yaml").write_text(yaml.safe_dump({"claims": None}))
+    assert "judge_claims" not in workflow.run("all", "--dry-run", "--configfile", "none.yaml")

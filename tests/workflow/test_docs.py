@@ -48,7 +48,7 @@ experiments:
   {efficiency: null, redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
   replay: null}
 figures: {patches: null, features: null, segmentations: null}
-phenomena: {more_data_helps: null, data_is_redundant: null, fine_tuning_forgets: null, replay_recovers: null}
+claims: null
 """
 
 

@@ -38,7 +38,10 @@ def test_every_result_is_there(tiny):
     kept = pd.read_csv(results / "tables/keep_cyto.csv")
     assert kept["arm"].tolist() == ["the start", "naive", "EWC", "half way"]
     assert kept["trainings"].tolist()[1:] == [1, 1, 0]
-    assert "Verdict" in (results / "tables/phenomena.md").read_text()
+    # Of models that find nothing no claim can be decided.
+    assert (results / "figures/verdicts.svg").stat().st_size
+    assert pd.read_csv(results / "tables/verdicts.csv")["verdict"].tolist() == ["undecided", "undecided"]
+    assert "two cannot be decided" in json.loads((results / "answers/verdicts.json").read_text())["sentences"][0]
 
 
 def test_the_study_opens_with_its_answers(tiny):

@@ -18,6 +18,7 @@ from jsonschema.exceptions import ValidationError
 from frugalseg.answers import answer_names
 from frugalseg.arms import candidates_of, start_of
 from frugalseg.chains import IMAGE_SELECTORS, Chain, ChainError, parse
+from frugalseg.claim_checks import claim_problems
 from frugalseg.data.downloads.description import below_data_root, needed
 from frugalseg.experiment_checks import experiment_problems
 from frugalseg.experiments import curve_chains, expand, width_recipes
@@ -68,7 +69,8 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     datasets, problems = _load_datasets(config["datasets"], root, files)
     weights, faults = _load_weights(config, root)
     problems += faults
-    problems += [f"{_file_of(path, files)}{message}" for path, message in _cross_problems(config)]
+    found = [*_cross_problems(config), *claim_problems(config, root)]
+    problems += [f"{_file_of(path, files)}{message}" for path, message in found]
     if problems:
         raise ConfigError(_report(problems))
     recipes = config["recipes"] | _recipes_of_widths(config)
@@ -106,8 +108,8 @@ def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from ((("keeping", name, "arms", way.arm), way.chain) for way in candidates_of(block))
     segmentations = config.get("figures", {}).get("segmentations", {})
     yield from ((("figures", "segmentations", "chains"), chain) for chain in segmentations.get("chains", []))
-    for name, phenomenon in config.get("phenomena", {}).items():
-        yield from ((("phenomena", name, "chains"), chain) for chain in phenomenon["chains"].values())
+    for name, claim in config.get("claims", {}).items():
+        yield from ((("claims", name, "chains"), chain) for chain in claim["chains"].values())
 
 
 def _report(problems: Sequence[str]) -> str:
@@ -259,7 +261,7 @@ def _load_weights(config: dict[str, Any], root: Path) -> tuple[dict[str, Any], l
 def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Names that one part of the config uses and another does not define."""
     yield from _chain_problems(config)
-    for section in ("experiments", "phenomena"):
+    for section in ("experiments", "claims"):
         for name, block in config[section].items():
             yield from _name_problems((section, name), block, config)
     for name, experiment in config["experiments"].items():
@@ -411,7 +413,7 @@ def _name_problems(path: KeyPath, block: Mapping[str, Any], config: Mapping[str,
     named = {
         "recipe": ([block["recipe"]] if "recipe" in block else [])
         + [item["recipe"] for item in items if "recipe" in item],
-        "test": ([block["test"]] if "test" in block else []) + list(block.get("tests", [])),
+        "test": [block[key] for key in ("test", "other_test") if key in block] + list(block.get("tests", [])),
         "dataset": [block["dataset"]] if "dataset" in block else [],
         "selector": list(block.get("selectors", [])) + ([block["selector"]] if "selector" in block else []),
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from frugalseg.arms import keeping_models
 from frugalseg.chains import parse
+from frugalseg.claims import claim_models
 
 Model = tuple[str, str, int]
 """Recipe, chain and seed."""
@@ -224,7 +225,7 @@ def study_models(config: Mapping[str, Any]) -> list[Model]:
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
     curves = [model for block in config["learning_curves"].values() for model in curve_models(block)]
     kept = [model for block in config["keeping"].values() for model in keeping_models(block)]
-    named = [*models(config["experiments"].values()), *proofs, *curves, *kept]
+    named = [*models(config["experiments"].values()), *proofs, *curves, *kept, *claim_models(config["claims"])]
     return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
 
 

@@ -98,3 +98,48 @@ rule answer_keeping:
         ),
     script:
         "../../scripts/answer_keeping.py"
+
+
+rule judge_claims:
+    input:
+        metrics=metrics_of_claims,
+        published=published_claims,
+    output:
+        csv="<results>/tables/verdicts.csv",
+        markdown="<results>/tables/verdicts.md",
+        page=report(
+            "<results>/tables/verdicts.html",
+            caption="../report/verdicts.rst",
+            category="Answers",
+            labels={"answer": "verdicts"},
+        ),
+        png=report(
+            "<results>/figures/verdicts.png",
+            caption="../report/verdicts.rst",
+            category="Answers",
+            labels={"answer": "verdicts"},
+        ),
+        svg="<results>/figures/verdicts.svg",
+        answer="<results>/answers/verdicts.json",
+    log:
+        "<results>/logs/judge_claims.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        claims=lookup("claims", within=config),
+        code=fingerprint(
+            "frugalseg.claims",
+            "frugalseg.evaluation.effects",
+            "frugalseg.evaluation.ratios",
+            "frugalseg.evaluation.intervals",
+            "frugalseg.reporting.answer_file",
+            "frugalseg.reporting.names",
+            "frugalseg.reporting.style",
+            "frugalseg.reporting.verdicts",
+            "frugalseg.reporting.verdicts_figure",
+            "frugalseg.reporting.verdicts_text",
+            "frugalseg.reporting.words",
+        ),
+    script:
+        "../../scripts/judge_claims.py"

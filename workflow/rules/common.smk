@@ -1,7 +1,7 @@
 # The files that the rules' wildcards stand for.
 from functools import cache
 
-from frugalseg import answers, arms, chains, experiments
+from frugalseg import answers, arms, chains, claims, experiments
 from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
 from frugalseg.fingerprint import fingerprint
@@ -138,7 +138,7 @@ def patches_of_parent(wildcards):
 def figures_of(config):
     drawn = [name for name, experiment in config["experiments"].items() if "figure" in experiment]
     drawn += config["widths"]
-    drawn += [*config["learning_curves"], *config["keeping"]]
+    drawn += answers.answer_names(config)
     return drawn + [name for name in ("patches", "features", "segmentations") if name in config["figures"]]
 
 
@@ -149,13 +149,16 @@ def metrics_of_experiment(wildcards):
     ]
 
 
-def metrics_of_phenomena(wildcards):
+def metrics_of_claims(wildcards):
     return [
-        f"<results>/metrics/{phenomenon['recipe']}/{chain}/seed{seed}/{phenomenon['test']}.csv"
-        for phenomenon in config["phenomena"].values()
-        for chain in phenomenon["chains"].values()
-        for seed in phenomenon["seeds"]
+        f"<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv"
+        for recipe, chain, seed, test in claims.claim_requests(config["claims"])
     ]
+
+
+def published_claims(wildcards):
+    named = any("tables" in claim.get("published", {}) for claim in config["claims"].values())
+    return config["published"] if named else []
 
 
 def metrics_of_widths(wildcards):

@@ -1,8 +1,7 @@
-# Reporting: tables, figures and verdicts from the metrics; all of them together make the report.
+# Reporting: tables and figures from the metrics; all of them together make the report.
 
 MODELS = [f"<results>/models/{recipe}/{chain}/seed{seed}" for recipe, chain, seed in experiments.study_models(config)]
-TABLES = [*config["experiments"], *config["widths"], "patches", *(["phenomena"] if config["phenomena"] else [])]
-TABLES += [*config["learning_curves"], *config["keeping"]]
+TABLES = [*config["experiments"], *config["widths"], "patches", *answers.answer_names(config)]
 FIGURES = figures_of(config)
 # What the tables depend on, and words about it: the last to be made.
 METHODS = ["methods", "costs", "versions"]
@@ -146,30 +145,6 @@ rule draw_segmentations:
         code=fingerprint("frugalseg.reporting", "frugalseg.evaluation"),
     script:
         "../../scripts/draw_segmentations.py"
-
-
-rule judge_phenomena:
-    input:
-        metrics_of_phenomena,
-    output:
-        csv="<results>/tables/phenomena.csv",
-        markdown="<results>/tables/phenomena.md",
-        page=report(
-            "<results>/tables/phenomena.html",
-            caption="../report/phenomena.rst",
-            category="Tables",
-            labels={"experiment": "phenomena"},
-        ),
-    log:
-        "<results>/logs/judge_phenomena.txt",
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        phenomena=lookup("phenomena", within=config),
-        code=fingerprint("frugalseg.reporting"),
-    script:
-        "../../scripts/judge_phenomena.py"
 
 
 rule count_patches:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frugalseg.answers import VERDICTS
 from frugalseg.experiments import changed_models, trained_as
 from frugalseg.plan.models import (
-    PHENOMENA,
     SEGMENTATIONS,
     Model,
     featured_datasets,
@@ -101,7 +101,7 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
     Returns
     -------
     dict
-        Name -> cost, in the order of the config; segmentations and phenomena where they need more than the others.
+        Name -> cost, in the order of the config; segmentations and claims where they need more than the others.
         A model is counted in the first part that needs it.
     """
     seen: dict[Model, None] = {}
@@ -121,7 +121,7 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
             if model not in evaluated and not (remaining and _is_evaluated(model, config)):
                 cost += _evaluation(model, config, speeds, megapixels)
         evaluated |= dict.fromkeys(scored)
-        if cost.new or cost.seconds or name not in (SEGMENTATIONS, PHENOMENA):
+        if cost.new or cost.seconds or name not in (SEGMENTATIONS, VERDICTS):
             parts[name] = cost
     return {
         PATCHES: _patches(config, speeds, counts, remaining),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from frugalseg.answers import VERDICTS
 from frugalseg.arms import keeping_models
 from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
+from frugalseg.claims import claim_models
 from frugalseg.data.patches import windows
 from frugalseg.experiments import Model, curve_models, made_from, models, trained_as, width_models
 from frugalseg.models.cost import step_flops
@@ -22,12 +24,12 @@ from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
 
-SEGMENTATIONS, PHENOMENA = "segmentations", "phenomena"
-"""What needs models beside the experiments and width scans."""
+SEGMENTATIONS = "segmentations"
+"""The figure that needs models beside the experiments, width scans, learning curves and claims."""
 
 
 def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
-    """The models that each experiment, width scan and answer, the figure of segmentations and the phenomena need.
+    """The models that each experiment, width scan and answer, the figure of segmentations and the claims need.
 
     Parameters
     ----------
@@ -37,8 +39,8 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     Returns
     -------
     dict
-        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `PHENOMENA` -> its models, parents of fine-tuned ones
-        not listed.
+        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `frugalseg.answers.VERDICTS` -> its models,
+        parents of fine-tuned ones not listed.
     """
     needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}
     needed |= {name: width_models(block) for name, block in config["widths"].items()}
@@ -46,7 +48,7 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     needed |= {name: keeping_models(block) for name, block in config["keeping"].items()}
     figure = config["figures"].get("segmentations", {"chains": []})
     needed[SEGMENTATIONS] = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
-    needed[PHENOMENA] = list(_models_of_phenomena(config))
+    needed[VERDICTS] = claim_models(config["claims"])
     return {
         name: list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
         for name, named in needed.items()
@@ -170,9 +172,3 @@ def _patches_of(source: Source, bins: int, counts: Mapping[str, int]) -> int | N
         return None
     count = counts[source.dataset]
     return coreset_size(count, source.subset.number, bins) if source.subset else count
-
-
-def _models_of_phenomena(config: Mapping[str, Any]) -> Iterator[Model]:
-    for phenomenon in config["phenomena"].values():
-        for chain in phenomenon["chains"].values():
-            yield from ((phenomenon["recipe"], chain, seed) for seed in phenomenon["seeds"])

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from frugalseg.answers import VERDICTS
 from frugalseg.plan.models import Model, folder_of, requested_models, with_parents
 
 _USED_BY_ALL = ("patches", "features", "bins", "selectors")
@@ -83,6 +84,7 @@ def description_of(model: Model, config: Mapping[str, Any]) -> dict[str, Any]:
 def _keys_used(kind: str, name: str, models: Iterable[Model], config: Mapping[str, Any]) -> dict[str, Any]:
     sections = ("experiments", "widths", "learning_curves", "keeping", *(["figures"] if kind == "figures" else []))
     block = next((config[section][name] for section in sections if name in config[section]), None)
+    block = config["claims"] if name == VERDICTS else block
     recipes = dict.fromkeys(recipe for recipe, _, _ in models)
     return {
         **({"block": block} if block else {}),

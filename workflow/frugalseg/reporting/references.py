@@ -41,6 +41,9 @@ PAPERS = {
     "and Computer Assisted Intervention",
     "cmunext": "Tang et al. 2024, CMUNeXt: an efficient medical image segmentation network based on large kernel and skip "
     "fusion, IEEE International Symposium on Biomedical Imaging",
+    "fieller": "Fieller 1954, Some problems in interval estimation, Journal of the Royal Statistical Society B 16",
+    "equivalence": "Schuirmann 1987, A comparison of the two one-sided tests procedure and the power approach for assessing the "
+    "equivalence of average bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15",
     "panoptic": "Kirillov et al. 2019, Panoptic segmentation, IEEE/CVF Conference on Computer Vision and Pattern Recognition",
 }
 

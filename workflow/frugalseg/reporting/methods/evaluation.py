@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from frugalseg.experiments import cost_fields
 from frugalseg.provenance import package_versions
 from frugalseg.reporting.references import References
+from frugalseg.reporting.words import plural
 
 
 def evaluation(config: Mapping[str, Any], references: References) -> str:
@@ -20,6 +21,7 @@ def evaluation(config: Mapping[str, Any], references: References) -> str:
         "Tables give means over test images, their standard deviation over images, and, where there are several runs, the "
         "standard deviation of the mean over runs.",
     ]
+    sentences += _claims(config["claims"], references)
     if any("gigaflops" in cost_fields(block) for block in config["experiments"].values()):
         sentences.append(
             "Operations of a network are those of its convolutions and matrix products on a megapixel, in windows as large as "
@@ -30,3 +32,21 @@ def evaluation(config: Mapping[str, Any], references: References) -> str:
         f"and Snakemake {versions['snakemake']}; the config, the seeds and the revision of the code lie beside every result."
     )
     return " ".join(sentences)
+
+
+def _claims(claims: Mapping[str, Any], references: References) -> Iterator[str]:
+    if not claims:
+        return
+    kinds = {claim["kind"] for claim in claims.values()}
+    yield (
+        f"{plural(len(claims), 'claim').capitalize()} with a bound set beforehand {'was' if len(claims) == 1 else 'were'} called "
+        "supported where the whole 95 % interval of the effect, for other seeds and other test images and paired by image, lay "
+        "on the side of the bound that was claimed, and refuted where it lay wholly on the other."
+    )
+    if kinds & {"loss", "recovery", "asymmetry"}:
+        yield f"Intervals of shares are those of ratios of means {references.cite('fieller')}."
+    if "equal" in kinds:
+        yield (
+            "Models were called equal where the interval lay within a margin, as two one-sided tests do "
+            f"{references.cite('equivalence')}."
+        )
