@@ -7,7 +7,7 @@
 #   evaluation  model -> metrics of every test image
 #   widths      untrained networks of every width -> scores -> a choice, and its proof by training
 #   reporting   metrics -> tables, figures, phenomena
-#   answers     metrics -> what the study says to the person who ran it: how many more images
+#   answers     metrics -> what the study says to the person who ran it: how many more images, what is forgotten
 #
 # An experiment of the config is a target of its own: snakemake forgetting
 import gc
@@ -64,6 +64,7 @@ wildcard_constraints:
     experiment=one_of(config["experiments"]),
     scan=one_of(config["widths"]),
     curve=one_of(config["learning_curves"]),
+    transfer=one_of(config["transfers"]),
 
 
 rule all:
@@ -72,6 +73,7 @@ rule all:
         collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
         collect("<results>/tables/{scan}.md", scan=config["widths"]),
         collect("<results>/tables/{curve}.md", curve=config["learning_curves"]),
+        collect("<results>/tables/{transfer}.md", transfer=config["transfers"]),
         collect("<results>/figures/{figure}.png", figure=figures_of(config)),
         "<results>/tables/patches.md",
         "<results>/tables/methods.md",
@@ -92,7 +94,7 @@ for name, experiment in config["experiments"].items():
             f"<results>/figures/{name}.png" if "figure" in experiment else [],
 
 
-for name in [*config["widths"], *config["learning_curves"]]:
+for name in [*config["widths"], *config["learning_curves"], *config["transfers"]]:
 
     rule:
         name:

@@ -123,6 +123,7 @@ def test_what_a_study_does_not_do_is_not_told(root):
         experiments={**only, "zero_shot": {"chains": chains, "seeds": [0]}},
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
+        transfers={"orders": None},
     )
     text = to_markdown(plain_study)
     for absent in ("**Coresets.**", "**Transfer and replay.**", "**Width.**", "Zhou et al.", "Isensee et al."):
@@ -167,6 +168,7 @@ def ucell_study(root, cells=UCELL, tuned=TUNED):
         recipes=recipes,
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
+        transfers={"orders": None},
         phenomena={},
     )
 

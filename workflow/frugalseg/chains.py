@@ -109,6 +109,14 @@ class Chain:
             yield chain
             chain = chain.parent
 
+    def learned_at(self) -> dict[str, int]:
+        """Dataset -> number, counted from 1, of the stage that is the first to be trained on it, in this order."""
+        learned: dict[str, int] = {}
+        for number, stage in enumerate(self.stages, 1):
+            for source in stage.sources:
+                learned.setdefault(source.dataset, number)
+        return learned
+
     def __str__(self) -> str:
         return "_to_".join(map(str, self.stages))
 

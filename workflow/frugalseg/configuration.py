@@ -21,6 +21,8 @@ from frugalseg.experiment_checks import experiment_problems
 from frugalseg.experiments import curve_chains, expand, width_recipes
 from frugalseg.recipe_checks import recipe_problems
 from frugalseg.recipes import RecipeError, resolve
+from frugalseg.transfer_checks import transfer_problems
+from frugalseg.transfers import untrained_recipes
 
 KeyPath = tuple[str | int, ...]
 
@@ -68,7 +70,7 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     problems += [f"{_file_of(path, files)}{message}" for path, message in _cross_problems(config)]
     if problems:
         raise ConfigError(_report(problems))
-    recipes = config["recipes"] | _recipes_of_widths(config)
+    recipes = config["recipes"] | _recipes_of_widths(config) | untrained_recipes(config)
     downloads = needed(config, datasets, weights)
     return {**config, "datasets": datasets, "recipes": recipes, "downloads": downloads}
 
@@ -98,6 +100,8 @@ def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from ((path, entry.chain) for entry in entries)
     for name, block in config.get("learning_curves", {}).items():
         yield from ((("learning_curves", name, "numbers"), chain) for chain in curve_chains(block))
+    for name, block in config.get("transfers", {}).items():
+        yield from ((("transfers", name, "chains"), chain) for chain in block["chains"])
     segmentations = config.get("figures", {}).get("segmentations", {})
     yield from ((("figures", "segmentations", "chains"), chain) for chain in segmentations.get("chains", []))
     for name, phenomenon in config.get("phenomena", {}).items():
@@ -265,6 +269,10 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from _widths_problems(name, block, config)
     for name, block in config["learning_curves"].items():
         yield from _curve_problems(name, block, config)
+    for name, block in config["transfers"].items():
+        yield from _name_problems(("transfers", name), block, config)
+        for key, message in transfer_problems(name, block, config):
+            yield ("transfers", name, key), message
     for name in config["recipes"]:
         for key, message in recipe_problems(name, config["recipes"], nearest):
             yield ("recipes", name, key), message

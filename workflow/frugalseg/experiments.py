@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frugalseg.chains import parse
-
-Model = tuple[str, str, int]
-"""Recipe, chain and seed."""
+from frugalseg.lineage import Model, trained_as
+from frugalseg.transfers import transfer_models
 
 GAP_CLOSED = "gap_closed"
 """Metric of the entries between the two ends of an experiment's gap: the share of it that they close."""
@@ -215,43 +214,9 @@ def study_models(config: Mapping[str, Any]) -> list[Model]:
     """Every model that the tables of a completed config need, each once, under the recipe that makes it."""
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
     curves = [model for block in config["learning_curves"].values() for model in curve_models(block)]
-    named = [*models(config["experiments"].values()), *proofs, *curves]
+    transfers = [model for block in config["transfers"].values() for model in transfer_models(block, config["recipes"])]
+    named = [*models(config["experiments"].values()), *proofs, *curves, *transfers]
     return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
-
-
-def trained_as(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model:
-    """A model under the recipe that makes it, where its own takes the weights of another.
-
-    So does one that interpolates, of a first stage: there is no parent to go back to.
-    """
-    recipe, chain, seed = model
-    recipe = recipes[recipe].get("weights", recipe)
-    if "interpolate" in recipes[recipe] and parse(chain).parent is None:
-        recipe = recipes[recipe]["interpolate"]["recipe"]
-    return recipe, chain, seed
-
-
-def parent_of(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model | None:
-    """The model that one is fine-tuned from, or interpolated from towards `child_of`; None for a first stage."""
-    recipe, chain, seed = child_of(model, recipes) or trained_as(model, recipes)
-    parent = parse(chain).parent
-    if parent is None:
-        return None
-    block = recipes[recipe]
-    return trained_as((block.get("parent", recipe), str(parent), block.get("parent_seed", seed)), recipes)
-
-
-def child_of(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model | None:
-    """The fine-tuned model that one is interpolated towards; None for one that is trained."""
-    recipe, chain, seed = trained_as(model, recipes)
-    block = recipes[recipe]
-    return (block["interpolate"]["recipe"], chain, seed) if "interpolate" in block else None
-
-
-def made_from(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> list[Model]:
-    """The models whose weights one is made from, parent before child; none for a first stage."""
-    sources = (parent_of(model, recipes), child_of(model, recipes))
-    return [source for source in sources if source is not None]
 
 
 def _entry(experiment: Mapping[str, Any], pattern: Mapping[str, Any], variables: Mapping[str, Any]) -> Entry:

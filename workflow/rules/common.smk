@@ -1,7 +1,7 @@
 # The files that the rules' wildcards stand for.
 from functools import cache
 
-from frugalseg import chains, experiments
+from frugalseg import chains, experiments, lineage, transfers
 from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
 from frugalseg.fingerprint import fingerprint
@@ -13,6 +13,7 @@ FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_
 FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
 INTERPOLATED_RECIPES = [name for name, recipe in config["recipes"].items() if "interpolate" in recipe]
+UNTRAINED_RECIPES = list(transfers.untrained_recipes(config))
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
@@ -65,7 +66,7 @@ def weights_of(model):
 
 
 def named_weights(wildcards):
-    return weights_of(experiments.trained_as(model_of(wildcards), config["recipes"]))
+    return weights_of(lineage.trained_as(model_of(wildcards), config["recipes"]))
 
 
 def model_of(wildcards):
@@ -73,7 +74,7 @@ def model_of(wildcards):
 
 
 def parent_of(wildcards):
-    return experiments.parent_of(model_of(wildcards), config["recipes"])
+    return lineage.parent_of(model_of(wildcards), config["recipes"])
 
 
 def parent_weights(wildcards):
@@ -82,7 +83,7 @@ def parent_weights(wildcards):
 
 
 def child_weights(wildcards):
-    return weights_of(experiments.child_of(model_of(wildcards), config["recipes"]))
+    return weights_of(lineage.child_of(model_of(wildcards), config["recipes"]))
 
 
 # An order by lot is checked for them before anything is trained.
@@ -137,6 +138,7 @@ def figures_of(config):
     drawn = [name for name, experiment in config["experiments"].items() if "figure" in experiment]
     drawn += config["widths"]
     drawn += config["learning_curves"]
+    drawn += config["transfers"]
     return drawn + [name for name in ("patches", "features", "segmentations") if name in config["figures"]]
 
 
@@ -176,6 +178,14 @@ def coresets_of_curve(wildcards):
     return [coreset_of(block["dataset"], block["selector"], seed) for seed in block["seeds"]]
 
 
+def metrics_of_transfer(wildcards):
+    block = config["transfers"][wildcards.transfer]
+    return [
+        f"<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv"
+        for (recipe, chain, seed), test in transfers.transfer_requests(block, config["recipes"])
+    ]
+
+
 def published_widths(wildcards):
     return config["widths"][wildcards.scan].get("published", {}).get("file", [])
 
@@ -188,4 +198,4 @@ def coresets_of_figure(figure):
 def weights_of_segmentations(wildcards):
     block = config["figures"]["segmentations"]
     models = [(block["recipe"], chain, block["seed"]) for chain in block["chains"]]
-    return [weights_of(experiments.trained_as(model, config["recipes"])) for model in models]
+    return [weights_of(lineage.trained_as(model, config["recipes"])) for model in models]

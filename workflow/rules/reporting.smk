@@ -3,6 +3,7 @@
 MODELS = [f"<results>/models/{recipe}/{chain}/seed{seed}" for recipe, chain, seed in experiments.study_models(config)]
 TABLES = [*config["experiments"], *config["widths"], "patches", *(["phenomena"] if config["phenomena"] else [])]
 TABLES += config["learning_curves"]
+TABLES += config["transfers"]
 FIGURES = figures_of(config)
 
 

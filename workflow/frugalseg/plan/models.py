@@ -14,19 +14,21 @@ import torch
 
 from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
-from frugalseg.experiments import Model, curve_models, made_from, models, trained_as, width_models
+from frugalseg.experiments import curve_models, models, width_models
+from frugalseg.lineage import Model, made_from, trained_as
 from frugalseg.models.cost import step_flops
 from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
+from frugalseg.transfers import transfer_models
 
 SEGMENTATIONS, PHENOMENA = "segmentations", "phenomena"
 """What needs models beside the experiments and width scans."""
 
 
 def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
-    """The models that each experiment, width scan and learning curve, the figure of segmentations and the phenomena need.
+    """The models that each experiment, width scan, learning curve and transfer matrix, and the other parts of a study need.
 
     Parameters
     ----------
@@ -36,12 +38,13 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     Returns
     -------
     dict
-        Name of the experiment, of the scan, of the curve, `SEGMENTATIONS` or `PHENOMENA` -> its models, parents of fine-tuned ones
-        not listed.
+        Name of the experiment, of the scan, of the curve, of the matrix, `SEGMENTATIONS` or `PHENOMENA` -> its models,
+        parents of fine-tuned ones not listed.
     """
     needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}
     needed |= {name: width_models(block) for name, block in config["widths"].items()}
     needed |= {name: curve_models(block) for name, block in config["learning_curves"].items()}
+    needed |= {name: transfer_models(block, config["recipes"]) for name, block in config["transfers"].items()}
     figure = config["figures"].get("segmentations", {"chains": []})
     needed[SEGMENTATIONS] = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
     needed[PHENOMENA] = list(_models_of_phenomena(config))

@@ -81,7 +81,7 @@ def description_of(model: Model, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keys_used(kind: str, name: str, models: Iterable[Model], config: Mapping[str, Any]) -> dict[str, Any]:
-    sections = ("experiments", "widths", "learning_curves", *(["figures"] if kind == "figures" else []))
+    sections = ("experiments", "widths", "learning_curves", "transfers", *(["figures"] if kind == "figures" else []))
     block = next((config[section][name] for section in sections if name in config[section]), None)
     recipes = dict.fromkeys(recipe for recipe, _, _ in models)
     return {

@@ -22,6 +22,8 @@ PAPERS = {
     "lwf": "Li & Hoiem 2017, Learning without forgetting, IEEE Transactions on Pattern Analysis and Machine Intelligence 40",
     "interpolation": "Wortsman et al. 2022, Robust fine-tuning of zero-shot models, IEEE/CVF Conference on Computer Vision and "
     "Pattern Recognition",
+    "transfer": "Lopez-Paz & Ranzato 2017, Gradient episodic memory for continual learning, Advances in Neural Information "
+    "Processing Systems 30",
     "mae": "He et al. 2022, Masked autoencoders are scalable vision learners, IEEE/CVF Conference on Computer Vision and "
     "Pattern Recognition",
     "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, "

@@ -37,7 +37,7 @@ def to_markdown(config: Mapping[str, Any]) -> str:
         "Data": data(config, references),
         "Coresets": coresets(config, references),
         "Training": training(config, references),
-        "Transfer and replay": transfer(config),
+        "Transfer and replay": transfer(config, references),
         "Width": widths(config, references),
         "Evaluation": evaluation(config, references),
     }
