@@ -185,8 +185,14 @@ def test_one_seed_is_said_and_an_unclear_change_is_not_called_one():
     made = block(chains=["cyto_to_histo"], seeds=[0])
     said = sentences(made, paths, {"cyto_to_histo": transfer(paths["cyto_to_histo"])})
     assert said[0].startswith("Going by one seed alone: on average, PQ (instance) on the datasets learned before")
-    assert "is not shown to have changed at the end of cyto → histo (" in said[0]
+    assert "is not shown to have changed at the end of cyto → histo (change 0.000, " in said[0]
     assert said[-1].startswith("There is one seed")
+
+
+def test_where_nothing_was_learned_nothing_is_said_of_forgetting():
+    paths = {"cyto_to_histo": Path({"cyto": 1, "histo": 2}, {test: np.zeros((3, 1, 8)) for test in ("cyto", "histo")})}
+    [said] = sentences(block(seeds=[0]), paths, {chain: transfer(path) for chain, path in paths.items()})
+    assert said.startswith("What is forgotten cannot be said. All models score 0")
 
 
 def test_ends_are_compared_in_pairs_with_wider_intervals_for_more_of_them():

@@ -140,7 +140,7 @@ def test_what_stands_for_chance_is_the_network_that_training_starts_from(tiny):
     table = pd.read_csv(tiny.folder / "results/tiny/tables/orders.csv")
     assert table["kind"].value_counts().to_dict() == {"score": 3 * 2, "average": 1, "backward": 1, "forward": 1}
     answer = json.loads((tiny.folder / "results/tiny/answers/orders.json").read_text())
-    assert answer["sentences"][0].startswith("Going by one seed alone")
+    assert "cannot be said" in answer["sentences"][0]
 
 
 def test_the_first_stage_is_the_parent_of_the_second(tiny):

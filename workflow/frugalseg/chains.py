@@ -28,6 +28,8 @@ CHAIN = rf"{STAGE}(?:_to_{STAGE})*"
 IMAGE_SELECTORS = frozenset({"few"})
 #: Methods of selection that depend on the run's seed and need no features; the others give one order for all runs.
 SEEDED_METHODS = frozenset({"random", "few"})
+#: Methods of selection that ask a model of the study, and need no features either.
+ASKING_METHODS = frozenset({"uncertainty"})
 
 _SOURCE_PARTS = re.compile(
     rf"(?P<dataset>{DATASET})(?:@(?P<selector>[a-z]+)(?P<number>{NUMBER})(?:x(?P<share>{NUMBER}))?)?"

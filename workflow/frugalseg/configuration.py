@@ -21,13 +21,11 @@ from frugalseg.experiment_checks import experiment_problems
 from frugalseg.experiments import curve_chains, expand, width_recipes
 from frugalseg.recipe_checks import recipe_problems
 from frugalseg.recipes import RecipeError, resolve
+from frugalseg.selector_checks import selector_problems
 from frugalseg.transfer_checks import transfer_problems
 from frugalseg.transfers import untrained_recipes
 
 KeyPath = tuple[str | int, ...]
-
-# Options of selectors, by the method that they mean something to.
-_OPTIONS = {"gain": "dq", "sample": "dq", "clusters": "typicality"}
 
 
 class ConfigError(ValueError):
@@ -102,6 +100,8 @@ def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from ((("learning_curves", name, "numbers"), chain) for chain in curve_chains(block))
     for name, block in config.get("transfers", {}).items():
         yield from ((("transfers", name, "chains"), chain) for chain in block["chains"])
+    asking = {name: block for name, block in config["selectors"].items() if "chain" in block}
+    yield from ((("selectors", name, "chain"), block["chain"]) for name, block in asking.items())
     segmentations = config.get("figures", {}).get("segmentations", {})
     yield from ((("figures", "segmentations", "chains"), chain) for chain in segmentations.get("chains", []))
     for name, phenomenon in config.get("phenomena", {}).items():
@@ -276,19 +276,9 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for name in config["recipes"]:
         for key, message in recipe_problems(name, config["recipes"], nearest):
             yield ("recipes", name, key), message
-    for name, selector in config["selectors"].items():
-        surplus = [key for key, method in _OPTIONS.items() if key in selector and selector["method"] != method]
-        if surplus:
-            yield (
-                ("selectors", name, surplus[0]),
-                f"selectors.{name}.{surplus[0]} means nothing to the method {selector['method']!r}",
-            )
-        if (selector["method"] in IMAGE_SELECTORS) != (name in IMAGE_SELECTORS):
-            reserved = ", ".join(sorted(IMAGE_SELECTORS))
-            yield (
-                ("selectors", name),
-                f"selectors.{name}: the method {reserved!r} goes by the name {reserved!r} and no other",
-            )
+    for name in config["selectors"]:
+        for key, message in selector_problems(name, config, nearest):
+            yield ("selectors", name, key), message
 
 
 def _widths_problems(name: str, block: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -357,6 +347,7 @@ def _recipes_of_widths(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _chain_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     seen: set[str] = set()
+    path: KeyPath = ("experiments",)
     try:
         for path, text in chains_of(config):
             if text in seen:
@@ -364,7 +355,7 @@ def _chain_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             seen.add(text)
             yield from ((path, f"{_dotted(path)}: {message}") for message in _unknown_in_chain(parse(text), config))
     except (ValueError, ChainError) as error:
-        path = getattr(error, "path", ("experiments",))
+        path = getattr(error, "path", path)
         yield path, f"{_dotted(path)}: {error}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frugalseg.chains import parse
-from frugalseg.lineage import Model, trained_as
+from frugalseg.lineage import Model, asked, asked_for, trained_as
 from frugalseg.transfers import transfer_models
 
 GAP_CLOSED = "gap_closed"
@@ -211,12 +211,23 @@ def curve_models(block: Mapping[str, Any]) -> list[Model]:
 
 
 def study_models(config: Mapping[str, Any]) -> list[Model]:
-    """Every model that the tables of a completed config need, each once, under the recipe that makes it."""
+    """Every model that the tables of a completed config need, each once, under the recipe that makes it.
+
+    Models that selectors ask come last; those that are only fine-tuned further are not listed.
+    """
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
     curves = [model for block in config["learning_curves"].values() for model in curve_models(block)]
     transfers = [model for block in config["transfers"].values() for model in transfer_models(block, config["recipes"])]
     named = [*models(config["experiments"].values()), *proofs, *curves, *transfers]
-    return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
+    shown = [name for block in config["figures"].values() for name in block.get("selectors", [])]
+    named += [asked(config["selectors"][name]) for name in shown if "chain" in config["selectors"][name]]
+    found = dict.fromkeys(trained_as(model, config["recipes"]) for model in named)
+    waiting = list(found)
+    while waiting:
+        new = [model for model in asked_for(waiting.pop(), config) if model not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return list(found)
 
 
 def _entry(experiment: Mapping[str, Any], pattern: Mapping[str, Any], variables: Mapping[str, Any]) -> Entry:

@@ -1,11 +1,11 @@
-"""Where models come from: the ones that each is fine-tuned from, or made of."""
+"""Where models come from: the ones that each is fine-tuned from, made of, or had its patches chosen by."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from frugalseg.chains import parse
+from frugalseg.chains import ASKING_METHODS, parse
 
 Model = tuple[str, str, int]
 """Recipe, chain and seed."""
@@ -52,3 +52,21 @@ def lineage(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> list[Mode
     while (parent := parent_of(after[0], recipes)) is not None:
         after.insert(0, parent)
     return after
+
+
+def asked(selector: Mapping[str, Any]) -> Model:
+    """The model that a selector of `frugalseg.chains.ASKING_METHODS` asks, from its block of the config."""
+    return selector["recipe"], selector["chain"], selector.get("seed", 0)
+
+
+def asked_for(model: Model, config: Mapping[str, Any]) -> list[Model]:
+    """The models that the selectors of a model's chain ask, of all of its stages, under the recipes that make them."""
+    selectors = [config["selectors"][name] for name in selectors_of(model[1])]
+    found = [asked(selector) for selector in selectors if selector["method"] in ASKING_METHODS]
+    return list(dict.fromkeys(trained_as(each, config["recipes"]) for each in found))
+
+
+def selectors_of(chain: str) -> list[str]:
+    """Names of the selectors in all stages of a chain, each once."""
+    sources = (source for stage in parse(chain).stages for source in stage.sources)
+    return list(dict.fromkeys(source.subset.selector for source in sources if source.subset))

@@ -79,9 +79,7 @@ rule answer_transfers:
         "../../envs/environment.yaml"
     params:
         block=lookup("{transfer}", within=config["transfers"]),
-        rows=lambda wildcards: transfers.transfer_rows(
-            config["transfers"][wildcards.transfer], config["recipes"]
-        ),
+        rows=lambda wildcards: transfers.transfer_rows(config["transfers"][wildcards.transfer], config["recipes"]),
         requests=lambda wildcards: transfers.transfer_requests(
             config["transfers"][wildcards.transfer], config["recipes"]
         ),

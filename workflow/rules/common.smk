@@ -9,7 +9,10 @@ from frugalseg.fingerprint import fingerprint
 SEEDED_SELECTORS = [
     name for name, selector in config["selectors"].items() if selector["method"] in chains.SEEDED_METHODS
 ]
-FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS]
+ASKING_SELECTORS = [
+    name for name, selector in config["selectors"].items() if selector["method"] in chains.ASKING_METHODS
+]
+FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS + ASKING_SELECTORS]
 FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
 INTERPOLATED_RECIPES = [name for name, recipe in config["recipes"].items() if "interpolate" in recipe]
@@ -97,6 +100,15 @@ def most_images(dataset):
 def coreset_of(dataset, selector, seed):
     seeded = f"-seed{seed}" if selector in SEEDED_SELECTORS else ""
     return f"<results>/coresets/{dataset}/{selector}{seeded}.npz"
+
+
+def asked_model(wildcards):
+    asked = lineage.asked(config["selectors"][wildcards.selector])
+    return lineage.trained_as(asked, config["recipes"])
+
+
+def asked_weights(wildcards):
+    return weights_of(asked_model(wildcards))
 
 
 def coresets_of_chain(chain, seed):

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
+from frugalseg.chains import ASKING_METHODS, IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
 from frugalseg.experiments import curve_models, models, width_models
-from frugalseg.lineage import Model, made_from, trained_as
+from frugalseg.lineage import Model, asked_for, made_from, trained_as
 from frugalseg.models.cost import step_flops
 from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
@@ -55,11 +55,12 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
 
 
 def with_parents(names: Iterable[Model], config: Mapping[str, Any]) -> list[Model]:
-    """The models and all the models they were fine-tuned from or interpolated between, each once, parents first."""
+    """The models and all that they were fine-tuned from, interpolated between or chosen patches by, parents first."""
     ordered: dict[Model, None] = {}
     for model in names:
         if model not in ordered:
-            ordered |= dict.fromkeys([*with_parents(made_from(model, config["recipes"]), config), model])
+            needed = [*asked_for(model, config), *made_from(model, config["recipes"])]
+            ordered |= dict.fromkeys([*with_parents(needed, config), model])
     return list(ordered)
 
 
@@ -145,7 +146,8 @@ def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list
     used = [(figure["dataset"], selector) for figure in figures for selector in figure["selectors"]]
     for _, chain, _ in names:
         used += [(source.dataset, source.subset.selector) for source in parse(chain).sources if source.subset]
-    wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in SEEDED_METHODS}
+    without = SEEDED_METHODS | ASKING_METHODS
+    wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in without}
     wanted |= {config["figures"]["features"]["dataset"]} if "features" in config["figures"] else set()
     return [name for name in config["datasets"] if name in wanted]
 

@@ -15,6 +15,8 @@ PAPERS = {
     "Vision and Pattern Recognition",
     "typicality": "Hacohen, Dekel & Weinshall 2022, Active learning on a budget: opposite strategies suit high and low "
     "budgets, International Conference on Machine Learning",
+    "uncertainty": "Settles 2009, Active learning literature survey, University of Wisconsin-Madison, Computer Sciences Technical "
+    "Report 1648",
     "l2sp": "Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with convolutional networks, "
     "International Conference on Machine Learning",
     "ewc": "Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks, Proceedings of the National "

@@ -43,6 +43,8 @@ def sentences(block: Mapping[str, Any], paths: Mapping[str, Path], found: Mappin
     paths, found : mapping
         Chain -> scores, and what is said of them.
     """
+    if not any(scores.any() for path in paths.values() for scores in path.scores.values()):
+        return ["What is forgotten cannot be said. All models score 0 on all test images: train them longer first."]
     name = _metric(block)
     chains = sorted(found, key=lambda chain: -found[chain].backward.value)
     told = list(found) if len(found) <= _FEW else [chains[0], chains[-1]]
@@ -136,7 +138,8 @@ def _change(backward: Estimate, where: str) -> str:
         return f"has fallen by {_interval(size)} {where}"
     if backward.low > 0:
         return f"has risen by {_interval(size)} {where}"
-    return f"is not shown to have changed {where} ({_interval(backward)})"
+    ends = f"{_score(backward.low)} to {_score(backward.high)}"
+    return f"is not shown to have changed {where} (change {_score(backward.value)}, {ends})"
 
 
 def _matrix(block: Mapping[str, Any], chain: str, path: Path, found: Transfer) -> str:
