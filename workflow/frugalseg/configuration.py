@@ -21,6 +21,7 @@ from frugalseg.experiment_checks import experiment_problems
 from frugalseg.experiments import curve_chains, expand, width_recipes
 from frugalseg.recipe_checks import recipe_problems
 from frugalseg.recipes import RecipeError, resolve
+from frugalseg.selection_jobs import chance_problems
 from frugalseg.selector_checks import selector_problems
 from frugalseg.transfer_checks import transfer_problems
 from frugalseg.transfers import untrained_recipes
@@ -263,6 +264,8 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for name, experiment in config["experiments"].items():
         for key, message in experiment_problems(name, experiment):
             yield ("experiments", name, key), message
+    for name, message in chance_problems(config):
+        yield ("experiments", name, "chains"), message
     for name, block in config["figures"].items():
         yield from _name_problems(("figures", name), block, config)
     for name, block in config["widths"].items():
