@@ -8,7 +8,7 @@ from frugalseg.chains import parse
 from frugalseg.evaluation.intervals import crossed_mean, crossed_mean_of_sets
 from frugalseg.evaluation.transfer import Path, compare_ends, transfer
 from frugalseg.reporting import style
-from frugalseg.reporting.transfer_data import read_paths, to_table
+from frugalseg.reporting.transfer_data import path_name, read_paths, to_table
 from frugalseg.reporting.transfer_figure import draw_transfer
 from frugalseg.reporting.transfer_text import note, sentences, to_markdown
 from frugalseg.transfers import transfer_requests, transfer_rows, transfer_tests
@@ -97,6 +97,7 @@ def test_after_pre_training_the_first_stage_is_the_reference_and_not_counted(wri
     assert list(found.matrix) == ["histo", "multi"]
     assert found.backward.value == pytest.approx(0.50 - 0.60)
     assert found.forward.value == pytest.approx(0.25 - 0.20)
+    assert path_name(made, "cyto_to_histo_to_multi") == "from cyto: histo → multi"
     assert not any(recipe.endswith("untrained") for (recipe, _, _), _ in transfer_requests(made, RECIPES))
 
 
@@ -174,7 +175,7 @@ def test_the_answer_says_what_is_forgotten_and_which_order_ends_best(write):
     assert "the same network at its random start" in text
     assert "20 of cyto, 12 of histo and 16 of multi" in text
     assert "joins several new datasets" not in text
-    assert "which is pre-trained" in note(block(reference="start"), paths)
+    assert "(pre-training, which stands for chance here" in note(block(reference="start"), paths)
 
 
 def test_one_seed_is_said_and_an_unclear_change_is_not_called_one():

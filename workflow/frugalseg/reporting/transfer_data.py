@@ -53,8 +53,10 @@ def row_names(block: Mapping[str, Any], chain: str) -> list[str]:
 
 
 def path_name(block: Mapping[str, Any], chain: str) -> str:
-    """The stages of a chain that are counted: ``cyto → histo``."""
-    return " → ".join(row_names(block, chain)[1:])
+    """The stages of a chain that are counted: ``cyto → histo``; after pre-training ``from multi: cyto → histo``."""
+    first, *counted = row_names(block, chain)
+    path = " → ".join(counted)
+    return f"from {first}: {path}" if block["reference"] == "start" else path
 
 
 def to_table(block: Mapping[str, Any], paths: Mapping[str, Path], found: Mapping[str, Transfer]) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def draw_transfer(
     image = None
     for axes, (chain, path) in zip(panels, paths.items(), strict=False):
         image = _draw_matrix(axes, row_names(block, chain), path, found[chain], highest or 1.0)
-        axes.set_title(textwrap.fill(path_name(block, chain), 34), loc="left")
+        axes.set_title(textwrap.fill(path_name(block, chain), 28), loc="left")
     for axes in panels[len(found) :]:
         axes.set_axis_off()
     bar = figure.colorbar(image, ax=panels.tolist(), shrink=0.7, aspect=25)
@@ -83,16 +83,19 @@ def _draw_matrix(axes: Axes, names: list[str], path: Path, found: Transfer, high
             )
         )
     axes.set_xticks(range(len(found.matrix)), list(found.matrix))
-    axes.set_yticks(range(len(names)), [textwrap.fill(name, 16, break_long_words=False) for name in names])
+    axes.set_yticks(range(len(names)), [name.replace("+", "\n+ ") for name in names])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_ylabel("after")
-    axes.set_xlabel(f"tested on\nbackward {_signed(found.backward)}\nforward {_signed(found.forward)}")
+    # To the right, so that it grows over the room of the row's names and not into the neighbour.
+    sums = f"tested on\nbackward {_signed(found.backward)}\nforward {_signed(found.forward)}"
+    axes.set_xlabel(sums, loc="right", fontsize=7)
     return image
 
 
 def _signed(estimate: Estimate) -> str:
-    # Nothing is left of a tiny negative number but its sign.
-    value, low, high = (f"{round(end, 2) + 0.0:+.2f}" for end in (estimate.value, estimate.low, estimate.high))
+    # What rounds to nothing has no sign.
+    ends = (round(end, 2) for end in (estimate.value, estimate.low, estimate.high))
+    value, low, high = (f"{end:+.2f}" if end else "0.00" for end in ends)
     return f"{value} ({low} to {high})".replace("-", "\N{MINUS SIGN}")

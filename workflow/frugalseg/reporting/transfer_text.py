@@ -25,7 +25,8 @@ _NOTE = (
 )
 _REFERENCES = {
     "untrained": "the same network at its random start, which was evaluated like every other model",
-    "start": "the model that all stages start from, which is pre-trained: a random one would not tell what they add",
+    "start": "the model after the path's first stage (pre-training, which stands for chance here: a random network would not "
+    "tell what the stages add)",
 }
 _COUNTING = (
     "Where a stage joins several new datasets, all of them are learned at once; a dataset that is replayed counts from the "
