@@ -7,8 +7,8 @@
 #   evaluation  model -> metrics of every test image
 #   widths      untrained networks of every width -> scores -> a choice, and its proof by training
 #   reporting   metrics -> tables, figures
-#   answers     metrics -> what the study says to the person who ran it: how many more images, how to keep the old, which
-#               claims hold
+#   answers     metrics -> what the study says to the person who ran it: how many more images, how to keep the old, what is
+#               forgotten along a path, which claims hold
 #
 # An experiment of the config is a target of its own: snakemake forgetting
 import gc
@@ -66,6 +66,7 @@ wildcard_constraints:
     scan=one_of(config["widths"]),
     curve=one_of(config["learning_curves"]),
     keeping=one_of(config["keeping"]),
+    transfer=one_of(config["transfers"]),
 
 
 rule all:

@@ -8,6 +8,7 @@ from frugalseg.logs import record
 from frugalseg.reporting import gap, pivots
 from frugalseg.reporting.efficiency import add_costs
 from frugalseg.reporting.page import to_page
+from frugalseg.reporting.selection_costs import add_selection_costs, with_selection_costs
 from frugalseg.reporting.tables import read_published, tabulate
 
 record(snakemake.log[0])
@@ -23,9 +24,14 @@ if "gap" in experiment:
     table = gap.add_gap_closed(table, groups, experiment["gap"]["metric"])
 if fields := cost_fields(experiment):
     table = add_costs(table, fields, snakemake.params.recipes)
+layout = {**experiment["pivot"], "metrics": experiment["metrics"]}
+readable = pivots.pivot(table, **layout, notes=notes)
+if snakemake.params.selection:
+    benchmarks = Path(snakemake.output.csv).parents[1] / "benchmarks"
+    table = add_selection_costs(table, snakemake.params.selection, benchmarks)
+    readable = with_selection_costs(readable, table, **layout)
 table.to_csv(snakemake.output.csv, index=False)
 
-readable = pivots.pivot(table, **experiment["pivot"], metrics=experiment["metrics"], notes=notes)
 text = f"# {experiment['title']}\n\n{experiment['caption']}\n\n{pivots.to_markdown(readable)}"
 Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
 Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from frugalseg.experiments import child_of, expand, made_from, models, parent_of, requests, trained_as
+from frugalseg.experiments import expand, models, requests
+from frugalseg.lineage import child_of, made_from, parent_of, trained_as
 
 EXPERIMENT = {
     "chains": [

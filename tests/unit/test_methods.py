@@ -138,6 +138,7 @@ def test_what_a_study_does_not_do_is_not_told(root):
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
         claims=None,
+        transfers={"orders": None},
     )
     text = to_markdown(plain_study)
     for absent in ("**Coresets.**", "**Transfer and replay.**", "**Width.**", "Zhou et al.", "Isensee et al.", "claim"):
@@ -183,6 +184,7 @@ def ucell_study(root, cells=UCELL, tuned=TUNED):
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
         claims=None,
+        transfers={"orders": None},
     )
 
 

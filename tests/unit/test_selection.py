@@ -29,6 +29,9 @@ def patches():
 def run(method, features, patches, seed, **options):
     if method in selection.SEEDED:
         return selection.select(method, None, seed, patches=patches, **options)
+    if method == "uncertainty":
+        # What a model says of a patch is one number.
+        return selection.select(method, features[:, :1], seed, **options)
     return selection.select(method, features, seed, **options)
 
 

@@ -44,6 +44,7 @@ recipes:
   context: {arch: context, steps: 2, batch: 2, crop: 32}
 widths: {width_cyto: null}
 learning_curves: {more_cyto: null}
+transfers: {orders: null}
 experiments:
   {efficiency: null, redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
   replay: null}

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from frugalseg.data.synthetic import draw
+from frugalseg.training.stage import build_network
 
 pytestmark = pytest.mark.workflow
 
@@ -145,6 +146,22 @@ def test_an_interpolated_model_lies_between_parent_and_child(tiny):
             torch.testing.assert_close(tensor, 0.75 * parent[name] + 0.25 * child[name], msg=name)
     assert not (models / "between/cyto@dq5").exists()
     assert json.loads((models / names[2] / "seed0/model.json").read_text())["steps"] == 0
+
+
+def test_what_stands_for_chance_is_the_network_that_training_starts_from(tiny):
+    models = tiny.folder / "results/tiny/models"
+    start = torch.load(models / "small-untrained/cyto/seed0/model.pt", weights_only=True)
+    trained = torch.load(models / "small/cyto/seed0/model.pt", weights_only=True)
+    recipe = json.loads((models / "small/cyto/seed0/model.json").read_text())["config"]["recipe"]
+    fresh = build_network(recipe, torch.Generator().manual_seed(0)).state_dict()
+    for name, tensor in start.items():
+        # The cell diameter of the patches is noted before the first step.
+        assert torch.equal(tensor, trained[name] if name.startswith("diam") else fresh[name]), name
+    assert json.loads((models / "small-untrained/cyto/seed0/model.json").read_text())["steps"] == 0
+    table = pd.read_csv(tiny.folder / "results/tiny/tables/orders.csv")
+    assert table["kind"].value_counts().to_dict() == {"score": 3 * 2, "average": 1, "backward": 1, "forward": 1}
+    answer = json.loads((tiny.folder / "results/tiny/answers/orders.json").read_text())
+    assert "cannot be said" in answer["sentences"][0]
 
 
 def test_the_first_stage_is_the_parent_of_the_second(tiny):

@@ -28,6 +28,8 @@ CHAIN = rf"{STAGE}(?:_to_{STAGE})*"
 IMAGE_SELECTORS = frozenset({"few"})
 #: Methods of selection that depend on the run's seed and need no features; the others give one order for all runs.
 SEEDED_METHODS = frozenset({"random", "few"})
+#: Methods of selection that ask a model of the study, and need no features either.
+ASKING_METHODS = frozenset({"uncertainty"})
 
 _SOURCE_PARTS = re.compile(
     rf"(?P<dataset>{DATASET})(?:@(?P<selector>[a-z]+)(?P<number>{NUMBER})(?:x(?P<share>{NUMBER}))?)?"
@@ -108,6 +110,14 @@ class Chain:
         while chain is not None:
             yield chain
             chain = chain.parent
+
+    def learned_at(self) -> dict[str, int]:
+        """Dataset -> number, counted from 1, of the stage that is the first to be trained on it, in this order."""
+        learned: dict[str, int] = {}
+        for number, stage in enumerate(self.stages, 1):
+            for source in stage.sources:
+                learned.setdefault(source.dataset, number)
+        return learned
 
     def __str__(self) -> str:
         return "_to_".join(map(str, self.stages))

@@ -25,7 +25,7 @@ def claim_problems(config: Mapping[str, Any], root: Path) -> Iterator[tuple[tupl
     """
     if not config["claims"]:
         return
-    for section in ("experiments", "widths", "learning_curves", "keeping"):
+    for section in ("experiments", "widths", "learning_curves", "keeping", "transfers"):
         if VERDICTS in config[section]:
             yield (
                 (section, VERDICTS),

@@ -25,11 +25,12 @@ from frugalseg.experiments import curve_chains, expand, width_recipes
 from frugalseg.keeping_checks import keeping_problems
 from frugalseg.recipe_checks import recipe_problems
 from frugalseg.recipes import RecipeError, resolve
+from frugalseg.selection_jobs import chance_problems
+from frugalseg.selector_checks import selector_problems
+from frugalseg.transfer_checks import transfer_problems
+from frugalseg.transfers import untrained_recipes
 
 KeyPath = tuple[str | int, ...]
-
-# Options of selectors, by the method that they mean something to.
-_OPTIONS = {"gain": "dq", "sample": "dq", "clusters": "typicality"}
 
 
 class ConfigError(ValueError):
@@ -73,7 +74,7 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     problems += [f"{_file_of(path, files)}{message}" for path, message in found]
     if problems:
         raise ConfigError(_report(problems))
-    recipes = config["recipes"] | _recipes_of_widths(config)
+    recipes = config["recipes"] | _recipes_of_widths(config) | untrained_recipes(config)
     downloads = needed(config, datasets, weights)
     return {**config, "datasets": datasets, "recipes": recipes, "downloads": downloads}
 
@@ -106,6 +107,10 @@ def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for name, block in config.get("keeping", {}).items():
         yield ("keeping", name, "start"), start_of(block).chain
         yield from ((("keeping", name, "arms", way.arm), way.chain) for way in candidates_of(block))
+    for name, block in config.get("transfers", {}).items():
+        yield from ((("transfers", name, "chains"), chain) for chain in block["chains"])
+    asking = {name: block for name, block in config["selectors"].items() if "chain" in block}
+    yield from ((("selectors", name, "chain"), block["chain"]) for name, block in asking.items())
     segmentations = config.get("figures", {}).get("segmentations", {})
     yield from ((("figures", "segmentations", "chains"), chain) for chain in segmentations.get("chains", []))
     for name, claim in config.get("claims", {}).items():
@@ -267,6 +272,8 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for name, experiment in config["experiments"].items():
         for key, message in experiment_problems(name, experiment):
             yield ("experiments", name, key), message
+    for name, message in chance_problems(config):
+        yield ("experiments", name, "chains"), message
     for name, block in config["figures"].items():
         yield from _name_problems(("figures", name), block, config)
     for name in config.get("answers", []):
@@ -279,22 +286,16 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from _curve_problems(name, block, config)
     for name, block in config["keeping"].items():
         yield from _keeping_problems(name, block, config)
+    for name, block in config["transfers"].items():
+        yield from _name_problems(("transfers", name), block, config)
+        for key, message in transfer_problems(name, block, config):
+            yield ("transfers", name, key), message
     for name in config["recipes"]:
         for key, message in recipe_problems(name, config["recipes"], nearest):
             yield ("recipes", name, key), message
-    for name, selector in config["selectors"].items():
-        surplus = [key for key, method in _OPTIONS.items() if key in selector and selector["method"] != method]
-        if surplus:
-            yield (
-                ("selectors", name, surplus[0]),
-                f"selectors.{name}.{surplus[0]} means nothing to the method {selector['method']!r}",
-            )
-        if (selector["method"] in IMAGE_SELECTORS) != (name in IMAGE_SELECTORS):
-            reserved = ", ".join(sorted(IMAGE_SELECTORS))
-            yield (
-                ("selectors", name),
-                f"selectors.{name}: the method {reserved!r} goes by the name {reserved!r} and no other",
-            )
+    for name in config["selectors"]:
+        for key, message in selector_problems(name, config, nearest):
+            yield ("selectors", name, key), message
 
 
 def _changed_problems(block: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -11,9 +11,8 @@ from typing import Any
 from frugalseg.arms import keeping_models
 from frugalseg.chains import parse
 from frugalseg.claims import claim_models
-
-Model = tuple[str, str, int]
-"""Recipe, chain and seed."""
+from frugalseg.lineage import Model, asked, asked_for, trained_as
+from frugalseg.transfers import transfer_models
 
 GAP_CLOSED = "gap_closed"
 """Metric of the entries between the two ends of an experiment's gap: the share of it that they close."""
@@ -221,47 +220,25 @@ def curve_models(block: Mapping[str, Any]) -> list[Model]:
 
 
 def study_models(config: Mapping[str, Any]) -> list[Model]:
-    """Every model that the tables of a completed config need, each once, under the recipe that makes it."""
+    """Every model that the tables of a completed config need, each once, under the recipe that makes it.
+
+    Models that selectors ask come last; those that are only fine-tuned further are not listed.
+    """
     proofs = [model for block in config["widths"].values() for model in width_models(block)]
     curves = [model for block in config["learning_curves"].values() for model in curve_models(block)]
     kept = [model for block in config["keeping"].values() for model in keeping_models(block)]
-    named = [*models(config["experiments"].values()), *proofs, *curves, *kept, *claim_models(config["claims"])]
-    return list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
-
-
-def trained_as(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model:
-    """A model under the recipe that makes it, where its own takes the weights of another.
-
-    So does one that interpolates, of a first stage: there is no parent to go back to.
-    """
-    recipe, chain, seed = model
-    recipe = recipes[recipe].get("weights", recipe)
-    if "interpolate" in recipes[recipe] and parse(chain).parent is None:
-        recipe = recipes[recipe]["interpolate"]["recipe"]
-    return recipe, chain, seed
-
-
-def parent_of(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model | None:
-    """The model that one is fine-tuned from, or interpolated from towards `child_of`; None for a first stage."""
-    recipe, chain, seed = child_of(model, recipes) or trained_as(model, recipes)
-    parent = parse(chain).parent
-    if parent is None:
-        return None
-    block = recipes[recipe]
-    return trained_as((block.get("parent", recipe), str(parent), block.get("parent_seed", seed)), recipes)
-
-
-def child_of(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model | None:
-    """The fine-tuned model that one is interpolated towards; None for one that is trained."""
-    recipe, chain, seed = trained_as(model, recipes)
-    block = recipes[recipe]
-    return (block["interpolate"]["recipe"], chain, seed) if "interpolate" in block else None
-
-
-def made_from(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> list[Model]:
-    """The models whose weights one is made from, parent before child; none for a first stage."""
-    sources = (parent_of(model, recipes), child_of(model, recipes))
-    return [source for source in sources if source is not None]
+    transfers = [model for block in config["transfers"].values() for model in transfer_models(block, config["recipes"])]
+    claimed = claim_models(config["claims"])
+    named = [*models(config["experiments"].values()), *proofs, *curves, *kept, *transfers, *claimed]
+    shown = [name for block in config["figures"].values() for name in block.get("selectors", [])]
+    named += [asked(config["selectors"][name]) for name in shown if "chain" in config["selectors"][name]]
+    found = dict.fromkeys(trained_as(model, config["recipes"]) for model in named)
+    waiting = list(found)
+    while waiting:
+        new = [model for model in asked_for(waiting.pop(), config) if model not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return list(found)
 
 
 def _entry(experiment: Mapping[str, Any], pattern: Mapping[str, Any], variables: Mapping[str, Any]) -> Entry:

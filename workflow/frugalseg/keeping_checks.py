@@ -7,7 +7,7 @@ from typing import Any
 
 from frugalseg.arms import Candidate, candidates_of, start_of
 from frugalseg.chains import ChainError
-from frugalseg.experiments import Model, parent_of, trained_as
+from frugalseg.lineage import Model, parent_of, trained_as
 
 
 def keeping_problems(

@@ -100,6 +100,50 @@ rule answer_keeping:
         "../../scripts/answer_keeping.py"
 
 
+rule answer_transfers:
+    input:
+        metrics=metrics_of_transfer,
+    output:
+        csv="<results>/tables/{transfer}.csv",
+        markdown="<results>/tables/{transfer}.md",
+        page=report(
+            "<results>/tables/{transfer}.html",
+            caption="../report/transfer.rst",
+            category="Answers",
+            labels={"answer": "{transfer}"},
+        ),
+        png=report(
+            "<results>/figures/{transfer}.png",
+            caption="../report/transfer.rst",
+            category="Answers",
+            labels={"answer": "{transfer}"},
+        ),
+        svg="<results>/figures/{transfer}.svg",
+        answer="<results>/answers/{transfer}.json",
+    log:
+        "<results>/logs/answer_transfers/{transfer}.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        block=lookup("{transfer}", within=config["transfers"]),
+        rows=lambda wildcards: transfers.transfer_rows(config["transfers"][wildcards.transfer], config["recipes"]),
+        requests=lambda wildcards: transfers.transfer_requests(
+            config["transfers"][wildcards.transfer], config["recipes"]
+        ),
+        code=fingerprint(
+            "frugalseg.evaluation.transfer",
+            "frugalseg.evaluation.intervals",
+            "frugalseg.reporting.answer_file",
+            "frugalseg.reporting.transfer_data",
+            "frugalseg.reporting.transfer_text",
+            "frugalseg.reporting.transfer_figure",
+            "frugalseg.reporting.style",
+        ),
+    script:
+        "../../scripts/answer_transfers.py"
+
+
 rule judge_claims:
     input:
         metrics=metrics_of_claims,

@@ -1,7 +1,7 @@
 # The files that the rules' wildcards stand for.
 from functools import cache
 
-from frugalseg import answers, arms, chains, claims, experiments
+from frugalseg import answers, arms, chains, claims, experiments, lineage, selection_jobs, transfers
 from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
 from frugalseg.fingerprint import fingerprint
@@ -9,10 +9,14 @@ from frugalseg.fingerprint import fingerprint
 SEEDED_SELECTORS = [
     name for name, selector in config["selectors"].items() if selector["method"] in chains.SEEDED_METHODS
 ]
-FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS]
+ASKING_SELECTORS = [
+    name for name, selector in config["selectors"].items() if selector["method"] in chains.ASKING_METHODS
+]
+FEATURE_SELECTORS = [name for name in config["selectors"] if name not in SEEDED_SELECTORS + ASKING_SELECTORS]
 FOREGROUND_RECIPES = [name for name, recipe in config["recipes"].items() if recipe["target"] == "foreground"]
 FLOW_RECIPES = [name for name in config["recipes"] if name not in FOREGROUND_RECIPES]
 INTERPOLATED_RECIPES = [name for name, recipe in config["recipes"].items() if "interpolate" in recipe]
+UNTRAINED_RECIPES = list(transfers.untrained_recipes(config))
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 # Datasets of which training images are kept aside, to choose by.
 TUNING_DATASETS = list(config["datasets"]) if config["tuning"] else []
@@ -67,7 +71,7 @@ def weights_of(model):
 
 
 def named_weights(wildcards):
-    return weights_of(experiments.trained_as(model_of(wildcards), config["recipes"]))
+    return weights_of(lineage.trained_as(model_of(wildcards), config["recipes"]))
 
 
 def model_of(wildcards):
@@ -75,7 +79,7 @@ def model_of(wildcards):
 
 
 def parent_of(wildcards):
-    return experiments.parent_of(model_of(wildcards), config["recipes"])
+    return lineage.parent_of(model_of(wildcards), config["recipes"])
 
 
 def parent_weights(wildcards):
@@ -84,7 +88,7 @@ def parent_weights(wildcards):
 
 
 def child_weights(wildcards):
-    return weights_of(experiments.child_of(model_of(wildcards), config["recipes"]))
+    return weights_of(lineage.child_of(model_of(wildcards), config["recipes"]))
 
 
 # An order by lot is checked for them before anything is trained.
@@ -98,6 +102,15 @@ def most_images(dataset):
 def coreset_of(dataset, selector, seed):
     seeded = f"-seed{seed}" if selector in SEEDED_SELECTORS else ""
     return f"<results>/coresets/{dataset}/{selector}{seeded}.npz"
+
+
+def asked_model(wildcards):
+    asked = lineage.asked(config["selectors"][wildcards.selector])
+    return lineage.trained_as(asked, config["recipes"])
+
+
+def asked_weights(wildcards):
+    return weights_of(asked_model(wildcards))
 
 
 def coresets_of_chain(chain, seed):
@@ -189,6 +202,14 @@ def scores_of_keeping(kind):
     ]
 
 
+def metrics_of_transfer(wildcards):
+    block = config["transfers"][wildcards.transfer]
+    return [
+        f"<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv"
+        for (recipe, chain, seed), test in transfers.transfer_requests(block, config["recipes"])
+    ]
+
+
 def published_widths(wildcards):
     return config["widths"][wildcards.scan].get("published", {}).get("file", [])
 
@@ -213,4 +234,4 @@ def metrics_of_changed(key):
 def weights_of_segmentations(wildcards):
     block = config["figures"]["segmentations"]
     models = [(block["recipe"], chain, block["seed"]) for chain in block["chains"]]
-    return [weights_of(experiments.trained_as(model, config["recipes"])) for model in models]
+    return [weights_of(lineage.trained_as(model, config["recipes"])) for model in models]

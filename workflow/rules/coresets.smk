@@ -96,3 +96,33 @@ use rule select as draw with:
         bins=lookup("bins", within=config),
         images=lambda wildcards: most_images(wildcards.dataset) if wildcards.selector in chains.IMAGE_SELECTORS else 0,
         code=lambda wildcards: fingerprint(f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}"),
+
+
+# Selectors that ask a model of the study what it is uncertain of.
+rule ask:
+    input:
+        weights=asked_weights,
+        patches=collect("<results>/patches/{{dataset}}/train/{file}", file=PATCHES),
+    output:
+        "<results>/coresets/{dataset}/{selector}.npz",
+    log:
+        "<results>/logs/ask/{dataset}-{selector}.txt",
+    benchmark:
+        "<results>/benchmarks/ask/{dataset}-{selector}.jsonl"
+    wildcard_constraints:
+        selector=one_of(ASKING_SELECTORS),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        selector=lookup("{selector}", within=config["selectors"]),
+        recipe=lambda wildcards: config["recipes"][asked_model(wildcards)[0]],
+        code=fingerprint(
+            "frugalseg.selection.uncertainty",
+            "frugalseg.evaluation.uncertainty",
+            "frugalseg.evaluation.prediction",
+            "frugalseg.evaluation.windows",
+            "frugalseg.evaluation.samples",
+            "frugalseg.kernels.batch_norm",
+        ),
+    script:
+        "../../scripts/ask.py"

@@ -32,11 +32,15 @@ rule tabulate:
         recipes=lambda wildcards: experiments.costed_recipes(
             config["experiments"][wildcards.experiment], config["recipes"]
         ),
+        # Their benchmarks are no files of the workflow; once the metrics are there, so are they.
+        selection=lambda wildcards: selection_jobs.selection_jobs(config["experiments"][wildcards.experiment], config),
         code=fingerprint(
             "frugalseg.experiments",
             "frugalseg.models.cost",
             "frugalseg.reporting.efficiency",
             "frugalseg.reporting.gap",
+            "frugalseg.reporting.benchmarks",
+            "frugalseg.reporting.selection_costs",
             "frugalseg.reporting.tables",
             "frugalseg.reporting.pivots",
             "frugalseg.reporting.latex",

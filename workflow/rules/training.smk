@@ -78,4 +78,34 @@ rule interpolate:
         "../../scripts/interpolate.py"
 
 
-ruleorder: interpolate > train_adapters > train
+# Before its first step: what stands for chance in a transfer matrix.
+rule initialise:
+    input:
+        coresets=coresets_of_stage,
+        patches=patches_of_stage("train"),
+    output:
+        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
+        curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
+        description="<results>/models/{recipe}/{chain}/seed{seed}/model.json",
+    log:
+        "<results>/logs/initialise/{recipe}/{chain}/seed{seed}.txt",
+    benchmark:
+        "<results>/benchmarks/train/{recipe}/{chain}/seed{seed}.jsonl"
+    wildcard_constraints:
+        recipe=one_of(UNTRAINED_RECIPES),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
+        bins=lookup("bins", within=config),
+        min_cells=lookup("patches/min_cells", within=config),
+        code=lambda wildcards: fingerprint(
+            "frugalseg.untrained",
+            "frugalseg.training",
+            f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch'].partition('-')[0]}",
+        ),
+    script:
+        "../../scripts/initialise.py"
+
+
+ruleorder: initialise > interpolate > train_adapters > train

@@ -106,19 +106,51 @@ def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float],
     if count < 2:
         raise ValueError("images: there is one, which shows no spread; give two or more")
     of_images = sum(c * array.mean(axis=0) for c, array in zip(coefficients, arrays, strict=True))
-    value = float(of_images.mean())
-    image_part = float(of_images.var(ddof=1)) / count
-    seed_part, freedom = _seed_part(arrays, coefficients)
-    variance = image_part + seed_part
-    # Rounding leaves a variance of nothing just above 0.
-    if variance <= (1e-12 * max(np.abs(array).max() for array in arrays)) ** 2:
-        return Estimate(value, value, value)
-    probability = (1 + level) / 2
-    quantile = (image_part * stdtrit(count - 1, probability) + seed_part * stdtrit(freedom, probability)) / variance
-    skewness = _skewness(of_images) / np.sqrt(count) * (image_part / variance) ** 1.5
-    error = np.sqrt(variance)
-    below, above = (float(error * _skewed(end, skewness)) for end in (quantile, -quantile))
-    return Estimate(value, value - below, value - above)
+    return _interval([of_images], *_seed_part(arrays, coefficients), level, _rounding(arrays))
+
+
+def crossed_mean_of_sets(sets: Sequence[ArrayLike], *, level: float = 0.95) -> Estimate:
+    """Mean of the means on several sets of images, scored by the same seeds' models, with an interval for others of both.
+
+    Parameters
+    ----------
+    sets : sequence of array_like
+        (seeds, images) of each set; images may differ in number, seeds may not: a seed is the same in all of them. Every
+        set counts as much as every other.
+    level : float
+        As of :func:`crossed_mean`.
+
+    Returns
+    -------
+    Estimate
+        Of one set, that of :func:`crossed_mean`. What is paired, such as two models of a seed, is subtracted before.
+
+    Raises
+    ------
+    ValueError
+        If there is no set, an array is not (seeds, images) of finite numbers with two images or more, or the seeds differ
+        in number.
+
+    Notes
+    -----
+    As of :func:`crossed_contrast`. The images of different sets are independent: their parts of the variance, and their
+    third cumulants, add up. A seed moves the means of all sets together, so what seeds add is taken from the means over
+    sets.
+    """
+    check_fraction(level, "level")
+    arrays = [check_values(values, f"set {number}", ("seeds", "images")) for number, values in enumerate(sets, 1)]
+    if not arrays or len({len(array) for array in arrays}) > 1:
+        raise ValueError(
+            f"sets: have {[len(array) for array in arrays]} seeds; give one set or more, of the same seeds"
+        )
+    if min(array.shape[1] for array in arrays) < 2:
+        raise ValueError("sets: one of them has a single image, which shows no spread; give two or more")
+    seeds = len(arrays[0])
+    of_seeds = np.mean([array.mean(axis=1) for array in arrays], axis=0)
+    noise = sum(residual_variance(array) / array.shape[1] for array in arrays) / len(arrays) ** 2
+    seed_part = max(float(of_seeds.var(ddof=1)) - noise, 0.0) / seeds if seeds > 1 else 0.0
+    of_images = [array.mean(axis=0) for array in arrays]
+    return _interval(of_images, seed_part, max(seeds - 1, 1), level, _rounding(arrays))
 
 
 def seed_variance(values: NDArray[np.float64]) -> float:
@@ -140,6 +172,45 @@ def residual_variance(values: NDArray[np.float64]) -> float:
     return float((left**2).sum()) / ((seeds - 1) * (images - 1))
 
 
+def _interval(
+    of_images: Sequence[NDArray], seed_part: float, seed_freedom: float, level: float, rounding: float
+) -> Estimate:
+    """The mean over sets of the mean over images, and its interval from the parts of its variance.
+
+    `of_images` is (images,) of each set; `seed_part` the variance that seeds add, with its degrees of freedom.
+    """
+    value = float(np.mean([values.mean() for values in of_images]))
+    parts = [float(values.var(ddof=1)) / len(values) / len(of_images) ** 2 for values in of_images]
+    image_part = sum(parts)
+    variance = image_part + seed_part
+    if variance <= rounding**2:
+        return Estimate(value, value, value)
+    probability = (1 + level) / 2
+    freedom = _satterthwaite(parts, [len(values) - 1 for values in of_images])
+    quantile = (image_part * stdtrit(freedom, probability) + seed_part * stdtrit(seed_freedom, probability)) / variance
+    skewness = sum(
+        _skewness(values) / np.sqrt(len(values)) * (part / variance) ** 1.5
+        for values, part in zip(of_images, parts, strict=True)
+    )
+    error = np.sqrt(variance)
+    below, above = (float(error * _skewed(end, skewness)) for end in (quantile, -quantile))
+    return Estimate(value, value - below, value - above)
+
+
+def _rounding(arrays: Sequence[NDArray]) -> float:
+    """What rounding leaves of a spread of nothing, at most."""
+    return 1e-12 * max(np.abs(array).max() for array in arrays)
+
+
+def _satterthwaite(parts: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of variances with their own; 1 where all are 0."""
+    total = sum(parts)
+    if total == 0:
+        return 1.0
+    # By shares of the total: the squares of tiny variances would be no numbers any more.
+    return 1 / sum((part / total) ** 2 / freedom for part, freedom in zip(parts, freedoms, strict=True))
+
+
 def _seed_part(arrays: Sequence[NDArray], coefficients: Sequence[float]) -> tuple[float, float]:
     """Variance that the seeds add to the contrast, and its degrees of freedom by Satterthwaite; (0, 1) if none."""
     parts = [
@@ -147,11 +218,7 @@ def _seed_part(arrays: Sequence[NDArray], coefficients: Sequence[float]) -> tupl
         for c, array in zip(coefficients, arrays, strict=True)
         if len(array) > 1
     ]
-    total = sum(part for part, _ in parts)
-    if total == 0:
-        return 0.0, 1.0
-    # By shares of the total: the squares of tiny variances would be no numbers any more.
-    return total, 1 / sum((part / total) ** 2 / freedom for part, freedom in parts)
+    return sum(part for part, _ in parts), _satterthwaite([part for part, _ in parts], [free for _, free in parts])
 
 
 def _skewness(values: NDArray) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.answers import VERDICTS
-from frugalseg.experiments import changed_models, trained_as
+from frugalseg.experiments import changed_models
+from frugalseg.lineage import trained_as
 from frugalseg.plan.models import (
     SEGMENTATIONS,
     Model,

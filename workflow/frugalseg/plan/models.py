@@ -14,15 +14,17 @@ import torch
 
 from frugalseg.answers import VERDICTS
 from frugalseg.arms import keeping_models
-from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
+from frugalseg.chains import ASKING_METHODS, IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.claims import claim_models
 from frugalseg.data.patches import windows
-from frugalseg.experiments import Model, curve_models, made_from, models, trained_as, width_models
+from frugalseg.experiments import curve_models, models, width_models
+from frugalseg.lineage import Model, asked_for, made_from, trained_as
 from frugalseg.models.cost import step_flops
 from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
+from frugalseg.transfers import transfer_models
 
 SEGMENTATIONS = "segmentations"
 """The figure that needs models beside the experiments, width scans, learning curves and claims."""
@@ -46,6 +48,7 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     needed |= {name: width_models(block) for name, block in config["widths"].items()}
     needed |= {name: curve_models(block) for name, block in config["learning_curves"].items()}
     needed |= {name: keeping_models(block) for name, block in config["keeping"].items()}
+    needed |= {name: transfer_models(block, config["recipes"]) for name, block in config["transfers"].items()}
     figure = config["figures"].get("segmentations", {"chains": []})
     needed[SEGMENTATIONS] = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
     needed[VERDICTS] = claim_models(config["claims"])
@@ -56,11 +59,12 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
 
 
 def with_parents(names: Iterable[Model], config: Mapping[str, Any]) -> list[Model]:
-    """The models and all the models they were fine-tuned from or interpolated between, each once, parents first."""
+    """The models and all that they were fine-tuned from, interpolated between or chosen patches by, parents first."""
     ordered: dict[Model, None] = {}
     for model in names:
         if model not in ordered:
-            ordered |= dict.fromkeys([*with_parents(made_from(model, config["recipes"]), config), model])
+            needed = [*asked_for(model, config), *made_from(model, config["recipes"])]
+            ordered |= dict.fromkeys([*with_parents(needed, config), model])
     return list(ordered)
 
 
@@ -146,7 +150,8 @@ def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list
     used = [(figure["dataset"], selector) for figure in figures for selector in figure["selectors"]]
     for _, chain, _ in names:
         used += [(source.dataset, source.subset.selector) for source in parse(chain).sources if source.subset]
-    wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in SEEDED_METHODS}
+    without = SEEDED_METHODS | ASKING_METHODS
+    wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in without}
     wanted |= {config["figures"]["features"]["dataset"]} if "features" in config["figures"] else set()
     return [name for name in config["datasets"] if name in wanted]
 

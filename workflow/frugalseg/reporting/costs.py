@@ -12,6 +12,7 @@ import pandas as pd
 
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
 from frugalseg.plan.models import Model, folder_of
+from frugalseg.reporting.benchmarks import read_benchmark
 
 COLUMNS = [
     "part",
@@ -115,9 +116,8 @@ def _beside(folder: Path) -> Path:
 
 def _benchmark(file: Path) -> float:
     """Wall seconds of a job from its benchmark, 0 where there is none."""
-    if not file.exists():
-        return 0.0
-    return float(json.loads(file.read_text(encoding="utf-8").splitlines()[-1])["s"])
+    benchmark = read_benchmark(file)
+    return benchmark.seconds if benchmark else 0.0
 
 
 def _line(row: Mapping[str, Any]) -> str:

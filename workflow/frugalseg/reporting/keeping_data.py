@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.arms import Candidate, candidates_of, keeping_models, start_of
-from frugalseg.experiments import Model
+from frugalseg.lineage import Model
 from frugalseg.reporting.image_scores import read_image_scores
 
 Files = Mapping[tuple[Model, str], str | Path]

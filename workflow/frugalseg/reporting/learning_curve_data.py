@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from frugalseg.chains import parse
-from frugalseg.experiments import Model, curve_chains, curve_models
+from frugalseg.experiments import curve_chains, curve_models
+from frugalseg.lineage import Model
 from frugalseg.reporting.image_scores import read_image_scores
 from frugalseg.selection.coresets import load, take
 

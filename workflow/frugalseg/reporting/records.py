@@ -82,7 +82,8 @@ def description_of(model: Model, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keys_used(kind: str, name: str, models: Iterable[Model], config: Mapping[str, Any]) -> dict[str, Any]:
-    sections = ("experiments", "widths", "learning_curves", "keeping", *(["figures"] if kind == "figures" else []))
+    answering = ("learning_curves", "keeping", "transfers")
+    sections = ("experiments", "widths", *answering, *(["figures"] if kind == "figures" else []))
     block = next((config[section][name] for section in sections if name in config[section]), None)
     block = config["claims"] if name == VERDICTS else block
     recipes = dict.fromkeys(recipe for recipe, _, _ in models)

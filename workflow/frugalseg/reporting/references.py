@@ -15,6 +15,8 @@ PAPERS = {
     "Vision and Pattern Recognition",
     "typicality": "Hacohen, Dekel & Weinshall 2022, Active learning on a budget: opposite strategies suit high and low "
     "budgets, International Conference on Machine Learning",
+    "uncertainty": "Settles 2009, Active learning literature survey, University of Wisconsin-Madison, Computer Sciences Technical "
+    "Report 1648",
     "l2sp": "Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with convolutional networks, "
     "International Conference on Machine Learning",
     "ewc": "Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks, Proceedings of the National "
@@ -22,6 +24,8 @@ PAPERS = {
     "lwf": "Li & Hoiem 2017, Learning without forgetting, IEEE Transactions on Pattern Analysis and Machine Intelligence 40",
     "interpolation": "Wortsman et al. 2022, Robust fine-tuning of zero-shot models, IEEE/CVF Conference on Computer Vision and "
     "Pattern Recognition",
+    "transfer": "Lopez-Paz & Ranzato 2017, Gradient episodic memory for continual learning, Advances in Neural Information "
+    "Processing Systems 30",
     "mae": "He et al. 2022, Masked autoencoders are scalable vision learners, IEEE/CVF Conference on Computer Vision and "
     "Pattern Recognition",
     "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, "

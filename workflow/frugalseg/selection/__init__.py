@@ -18,6 +18,7 @@ from frugalseg.selection.herding import herding
 from frugalseg.selection.kcenter import kcenter
 from frugalseg.selection.random import random
 from frugalseg.selection.typicality import typicality
+from frugalseg.selection.uncertainty import uncertainty
 
 SELECTORS = {
     "dq": dq,
@@ -25,6 +26,7 @@ SELECTORS = {
     "kcenter": kcenter,
     "herding": herding,
     "typicality": typicality,
+    "uncertainty": uncertainty,
     "few": few,
 }
 SEEDED = SEEDED_METHODS
@@ -55,7 +57,7 @@ def select(
     method : str
         A key of `SELECTORS`.
     features : Tensor, shape (N, D), or None
-        One row a patch. None for methods in `SEEDED`, which need the table instead.
+        One row a patch; for ``uncertainty`` one number. None for methods in `SEEDED`, which need the table instead.
     seed : int
         Seed of the run for methods in `SEEDED`.
     patches : DataFrame of N rows, optional

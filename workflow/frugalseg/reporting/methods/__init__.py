@@ -38,7 +38,7 @@ def to_markdown(config: Mapping[str, Any]) -> str:
         "Data": data(config, references),
         "Coresets": coresets(config, references),
         "Training": training(config, references),
-        "Transfer and replay": transfer(config),
+        "Transfer and replay": transfer(config, references),
         "Keeping the old": keeping(config),
         "Width": widths(config, references),
         "Evaluation": evaluation(config, references),

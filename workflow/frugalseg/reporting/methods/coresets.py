@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from frugalseg.chains import SEEDED_METHODS, Source, parse
+from frugalseg.chains import ASKING_METHODS, SEEDED_METHODS, Source, parse
 from frugalseg.experiments import study_models
+from frugalseg.lineage import asked
 from frugalseg.reporting.references import References
 from frugalseg.reporting.words import listing, number, plural, words_for
 from frugalseg.selection.typicality import CLUSTERS, NEIGHBOURS
@@ -43,7 +44,7 @@ def coresets(config: Mapping[str, Any], references: References) -> str:
         return ""
     methods = {name: config["selectors"][name] for name in dict.fromkeys(subset.selector for subset in subsets)}
     sentences = []
-    if any(block["method"] not in SEEDED_METHODS for block in methods.values()):
+    if any(block["method"] not in SEEDED_METHODS | ASKING_METHODS for block in methods.values()):
         sentences.append(_features(config["features"], references))
     first = next((name for name, block in methods.items() if block["method"] == "dq"), None)
     for name, block in methods.items():
@@ -112,6 +113,15 @@ def _typicality(selector: Selector, references: References) -> str:
     )
 
 
+def _uncertainty(selector: Selector, references: References) -> str:
+    recipe, chain, seed = asked(selector.block)
+    return (
+        f"was uncertainty sampling ({references.cite('uncertainty').strip('()')}): the patches first of whose pixels the model "
+        f"*{chain}* (recipe *{recipe}*, seed {seed}) is least certain whether they belong to a cell, by the entropy of its "
+        f"probability, averaged over the patch"
+    )
+
+
 def _dq(selector: Selector, references: References) -> str:
     within = "in the order of selection" if selector.block.get("sample", "head") == "head" else "in random order"
     return (
@@ -130,6 +140,7 @@ SELECTORS: dict[str, Callable[[Selector, References], str]] = {
     "kcenter": _kcenter,
     "herding": _herding,
     "typicality": _typicality,
+    "uncertainty": _uncertainty,
     "few": _few,
 }
 """What each method does, as the sentence goes on that begins with the selector."""

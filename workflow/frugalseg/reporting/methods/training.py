@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from frugalseg.experiments import Model, expand, parent_of, study_models, width_networks
+from frugalseg.experiments import expand, study_models, width_networks
+from frugalseg.lineage import Model, parent_of
 from frugalseg.plan.models import with_parents
 from frugalseg.reporting.methods.networks import TARGETS, network, recursion, ucell_of
 from frugalseg.reporting.methods.optimisation import augmentation, optimisation
@@ -13,12 +14,15 @@ from frugalseg.reporting.references import References
 from frugalseg.reporting.words import listing, number, plural, words_for
 from frugalseg.training.keep import Keep
 from frugalseg.training.lora import Adapters
+from frugalseg.transfers import untrained_recipes
 
 
 def training(config: Mapping[str, Any], references: References) -> str:
     """Networks, how each recipe trains them, and what is kept; recipes of width scans are told with the scans."""
-    proofs = {name for block in config["widths"].values() if "training" in block for name in _proof_recipes(block)}
-    models = [model for model in with_parents(study_models(config), config) if model[0] not in proofs]
+    elsewhere = {name for block in config["widths"].values() if "training" in block for name in _proof_recipes(block)}
+    # Networks before their first step are told with what they are compared to.
+    elsewhere |= untrained_recipes(config).keys()
+    models = [model for model in with_parents(study_models(config), config) if model[0] not in elsewhere]
     names = [
         name for name in dict.fromkeys(model[0] for model in models) if "interpolate" not in config["recipes"][name]
     ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from frugalseg.chains import Chain, Source, parse
-from frugalseg.experiments import parent_of, study_models
-from frugalseg.reporting.words import listing
+from frugalseg.experiments import study_models
+from frugalseg.lineage import parent_of
+from frugalseg.reporting.references import References
+from frugalseg.reporting.words import listing, plural
 
 
-def transfer(config: Mapping[str, Any]) -> str:
+def transfer(config: Mapping[str, Any], references: References) -> str:
     """How models are fine-tuned, and what is replayed; empty where no chain has a second stage."""
     recipes = config["recipes"]
     tuned = [model for model in study_models(config) if parent_of(model, recipes) is not None]
@@ -24,7 +26,8 @@ def transfer(config: Mapping[str, Any]) -> str:
                 "they differ by their draws alone."
             )
     chains = dict.fromkeys(chain for _, chain, _ in tuned)
-    return " ".join([*sentences, *_replay([source for chain in chains for source in _replayed(parse(chain))])])
+    sentences += _replay([source for chain in chains for source in _replayed(parse(chain))])
+    return " ".join([*sentences, *_matrices(config["transfers"], references)])
 
 
 def _fine_tuning(names: set[str], recipes: Mapping[str, Any]) -> str:
@@ -49,6 +52,22 @@ def _replay(replayed: list[Source]) -> list[str]:
     if shares := sorted({source.share for source in replayed if source.share is not None}):
         sentences.append(f"Where a share is given, replay filled {listing(f'{s:g} %' for s in shares)} of every batch.")
     return sentences
+
+
+def _matrices(blocks: Mapping[str, Any], references: References) -> Iterator[str]:
+    if not blocks:
+        return
+    count = len({chain for block in blocks.values() for chain in block["chains"]})
+    chance = {
+        "untrained": "a network at its random start, before any step",
+        "start": "the model after the first stage, which counts as pre-training",
+    }
+    used = dict.fromkeys(block["reference"] for block in blocks.values())
+    yield (
+        f"Along {plural(count, 'chain')} the models of all stages were scored on every dataset; backward and forward transfer are "
+        f"those of {references.cite('transfer').strip('()')}. What stands for chance is "
+        f"{listing((chance[key] for key in used), before_last=', or ')}."
+    )
 
 
 def _replayed(chain: Chain) -> list[Source]:

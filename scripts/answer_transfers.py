@@ -1,0 +1,26 @@
+"""What is forgotten along chains and what transfers: the answer, its table and its figure, from the models' metrics."""
+
+from pathlib import Path
+
+from frugalseg.evaluation.transfer import transfer
+from frugalseg.logs import record
+from frugalseg.reporting import style
+from frugalseg.reporting.answer_file import write_answer
+from frugalseg.reporting.page import to_page
+from frugalseg.reporting.transfer_data import read_paths, to_table
+from frugalseg.reporting.transfer_figure import draw_transfer
+from frugalseg.reporting.transfer_text import sentences, to_markdown
+
+record(snakemake.log[0])
+block = snakemake.params.block
+metrics = dict(zip(snakemake.params.requests, snakemake.input.metrics, strict=True))
+paths = read_paths(block, snakemake.params.rows, metrics)
+found = {chain: transfer(path) for chain, path in paths.items()}
+to_table(block, paths, found).to_csv(snakemake.output.csv, index=False)
+words = sentences(block, paths, found)
+text = to_markdown(block, paths, found, words)
+Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
+Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+write_answer(snakemake.output.answer, snakemake.wildcards.transfer, block["title"], words)
+figure = draw_transfer(block, paths, found, words[0])
+style.save(figure, snakemake.output.png, snakemake.output.svg)
