@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from urllib.parse import unquote
 
@@ -12,8 +13,10 @@ import tifffile
 import torch
 import yaml
 
+from frugalseg.data.stores import open_patches
 from frugalseg.data.synthetic import draw
-from frugalseg.training.stage import build_network
+from frugalseg.evaluation.uncertainty import uncertainties
+from frugalseg.training.stage import build_network, load_network
 
 pytestmark = pytest.mark.workflow
 
@@ -146,6 +149,27 @@ def test_an_interpolated_model_lies_between_parent_and_child(tiny):
             torch.testing.assert_close(tensor, 0.75 * parent[name] + 0.25 * child[name], msg=name)
     assert not (models / "between/cyto@dq5").exists()
     assert json.loads((models / names[2] / "seed0/model.json").read_text())["steps"] == 0
+
+
+def test_a_model_is_asked_for_the_patches_that_it_is_uncertain_of(tiny):
+    results = tiny.folder / "results/tiny"
+    recipe = json.loads((results / "models/small/cyto/seed0/model.json").read_text())["config"]["recipe"]
+    model = load_network(recipe, results / "models/small/cyto/seed0/model.pt")
+    patches = open_patches(results / "patches/histo/train")
+    uncertain = uncertainties(model, patches, device="cpu", batch_size=recipe["batch"])
+    with np.load(results / "coresets/histo/uncertain.npz") as coreset:
+        order = coreset["order"]
+    assert sorted(order) == list(range(len(patches)))
+    # The job may have computed in bfloat16.
+    assert (np.diff(uncertain[order]) < 0.01).all()
+    taken = json.loads((results / "models/small/cyto_to_histo@uncertain50/seed0/model.json").read_text())["sources"]
+    assert [source["source"] for source in taken] == ["histo@uncertain50"]
+
+
+def test_what_a_selection_took_stands_in_the_table_of_what_it_gains(tiny):
+    table = (tiny.folder / "results/tiny/tables/choices.md").read_text()
+    took = re.search(r"\| Selection \(s\) \| ([\d.]+) \|", table)
+    assert float(took[1]) > 0
 
 
 def test_what_stands_for_chance_is_the_network_that_training_starts_from(tiny):
