@@ -102,7 +102,7 @@ def test_the_choice_among_arms_is_told(root):
         "taken that scored best on the one tuning image of either dataset" in text
     )
     assert "**Keeping the old.**" not in to_markdown(
-        study(root, "tests/workflow/tiny.yaml", keeping={"keep_cyto": None})
+        study(root, "tests/workflow/tiny.yaml", keeping={"keep_little": None})
     )
 
 
@@ -138,7 +138,9 @@ def test_what_a_study_does_not_do_is_not_told(root):
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
         claims=None,
+        keeping=None,
         transfers={"orders": None},
+        tuning=0,
     )
     text = to_markdown(plain_study)
     for absent in ("**Coresets.**", "**Transfer and replay.**", "**Width.**", "Zhou et al.", "Isensee et al.", "claim"):
@@ -184,7 +186,9 @@ def ucell_study(root, cells=UCELL, tuned=TUNED):
         widths={"width_cyto": None},
         learning_curves={"more_cyto": None},
         claims=None,
+        keeping=None,
         transfers={"orders": None},
+        tuning=0,
     )
 
 

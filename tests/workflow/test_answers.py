@@ -43,7 +43,8 @@ def test_keeping_trains_each_model_once_and_none_for_an_interpolation(workflow):
             "half": {"interpolate": {"recipe": "small", "alpha": 0.5}},
         },
         "keeping": {
-            "keep_cyto": {
+            "keep_cyto": None,
+            "learn_histo": {
                 "title": "Learn histo, keep cyto",
                 "start": "cyto",
                 "source": "cyto",
@@ -55,20 +56,20 @@ def test_keeping_trains_each_model_once_and_none_for_an_interpolation(workflow):
                     "L2-SP": [{"chain": "cyto_to_histo", "recipe": "pulled"}],
                     "in between": [{"chain": "cyto_to_histo", "recipe": "half"}],
                 },
-            }
+            },
         },
     }
     (workflow.folder / "keep.yaml").write_text(yaml.safe_dump(study))
-    output = workflow.run("keep_cyto", "--dry-run", "--configfile", "keep.yaml")
+    output = workflow.run("learn_histo", "--dry-run", "--configfile", "keep.yaml")
     planned = dict(re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE))
     # The start, its child and the one that is pulled; the start and three arms are scored, tuning images in the same jobs.
     assert (planned["train"], planned["interpolate"], planned["evaluate"]) == ("6", "2", "8")
     assert "results/demo/tuning/half/cyto_to_histo/seed1/histo.csv" in output
-    assert "results/demo/answers/keep_cyto.json" in output
+    assert "results/demo/answers/learn_histo.json" in output
     study["tuning"] = 0
     (workflow.folder / "keep.yaml").write_text(yaml.safe_dump(study))
-    output = workflow.run("keep_cyto", "--dry-run", "--configfile", "keep.yaml", success=False)
-    assert "keeping.keep_cyto chooses by tuning images, and none are kept" in output
+    output = workflow.run("learn_histo", "--dry-run", "--configfile", "keep.yaml", success=False)
+    assert "keeping.learn_histo chooses by tuning images, and none are kept" in output
 
 
 def test_claims_are_judged_once_all_their_models_are_there(workflow):

@@ -43,8 +43,9 @@ recipes:
   small: {widths: [4, 8], steps: 2, batch: 2, crop: 32}
   context: {arch: context, steps: 2, batch: 2, crop: 32}
 widths: {width_cyto: null}
-learning_curves: {more_cyto: null}
-transfers: {orders: null}
+learning_curves: null
+keeping: null
+transfers: null
 experiments:
   {efficiency: null, redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
   replay: null}

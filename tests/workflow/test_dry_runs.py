@@ -17,11 +17,13 @@ def jobs(output):
 def test_the_default_study_resolves(workflow):
     planned = jobs(workflow.run("--dry-run"))
     # Two of them of networks before their first step, of the paths' two starts.
-    assert planned["evaluate"] == 37 + 8 + 2
+    # Seven more are trained to keep cyto, and four lie between others.
+    assert planned["evaluate"] == 37 + 8 + 2 + 7 + 4
+    assert planned["interpolate"] == 4
     assert planned["initialise"] == 2
     # Eight of them for the learning curve. And the width scan's proof: four caps and a peer, two seeds each.
     assert planned["evaluate_width"] == 5 * 2
-    assert planned["train"] == 37 + 8 + 5 * 2
+    assert planned["train"] == 37 + 8 + 7 + 5 * 2
     assert planned["tabulate"] == 9
 
 

@@ -37,9 +37,9 @@ def test_every_result_is_there(tiny):
     assert (results / "figures/more_cyto.svg").stat().st_size
     assert "How many more are worth it cannot be said." in (results / "tables/more_cyto.md").read_text()
     assert pd.read_csv(results / "tables/more_cyto.csv")["images"].tolist() == [2, 5, 60, 120]
-    assert (results / "figures/keep_cyto.svg").stat().st_size
-    assert "Which way to take cannot be said." in (results / "tables/keep_cyto.md").read_text()
-    kept = pd.read_csv(results / "tables/keep_cyto.csv")
+    assert (results / "figures/keep_little.svg").stat().st_size
+    assert "Which way to take cannot be said." in (results / "tables/keep_little.md").read_text()
+    kept = pd.read_csv(results / "tables/keep_little.csv")
     assert kept["arm"].tolist() == ["the start", "naive", "EWC", "half way"]
     assert kept["trainings"].tolist()[1:] == [1, 1, 0]
     # Of models that find nothing no claim can be decided.

@@ -366,8 +366,7 @@ def _recipes(config: Mapping[str, Any], files: Sequence[Path]) -> Any:
         return resolve(recipes)
     except RecipeError as error:
         known = [name for name, recipe in recipes.items() if recipe is not None and name != error.recipe]
-        circle = recipes.get(error.other) is not None
-        wrong = "recipes cannot be like each other" if circle else nearest(error.other, known)
+        wrong = "recipes cannot be like each other" if error.other in recipes else nearest(error.other, known)
         where = _file_of(("recipes", error.recipe, error.key.partition(".")[0]), files)
         raise ConfigError(_report([f"{where}{error}; {wrong}"])) from None
 

@@ -27,7 +27,7 @@ def resolve(recipes: Mapping[str, Any]) -> dict[str, Any]:
 
     A recipe is like the one it names at ``like``, else at ``weights`` or ``interpolate.recipe``, whose models it uses:
     it has every key of that one, with its own laid over them as a study is laid over the default config. So a study
-    that changes a recipe changes those that follow it too.
+    that changes a recipe changes those that follow it too, and one that takes it away, by null, takes them away.
 
     Parameters
     ----------
@@ -53,9 +53,12 @@ def _written_out(name: str, recipes: Mapping[str, Any], seen: tuple[str, ...]) -
     if named is None:
         return recipe
     key, other = named
-    if recipes.get(other) is None or other in (*seen, name):
+    if other not in recipes or other in (*seen, name):
         raise RecipeError(name, key, other)
-    merged = _laid_over(_written_out(other, recipes, (*seen, name)), recipe)
+    base = _written_out(other, recipes, (*seen, name))
+    if base is None:
+        return None
+    merged = _laid_over(base, recipe)
     merged.pop("like", None)
     return merged
 
