@@ -40,7 +40,8 @@ use rule evaluate as evaluate_width with:
     input:
         weights=rules.train.output.weights,
         description=rules.train.output.description,
-        images=["<results>/images/{test}/test/images.csv"],
+        test=["<results>/images/{test}/test/images.csv"],
+        tuning=[],
     output:
         "<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv",
     log:
