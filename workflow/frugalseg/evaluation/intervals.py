@@ -93,7 +93,7 @@ def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float],
     freedom. What seeds add to model k is c_k^2 (MS_seeds - MS_residual) / (S_k n), where positive; these parts share the
     degrees of freedom of Satterthwaite (1946). The quantile is the mean of the two parts' t quantiles, weighed by their
     variances (Cochran & Cox 1950), since Satterthwaite's degrees of freedom for both parts together cover too little
-    with two seeds. Scores are skewed: the quantiles go through the inverse of the cubic of Hall (1992), with the
+    with two seeds. Scores are skewed: the images' quantiles go through the inverse of the cubic of Hall (1992), with the
     skewness over images.
     """
     check_fraction(level, "level")
@@ -187,13 +187,16 @@ def _interval(
         return Estimate(value, value, value)
     probability = (1 + level) / 2
     freedom = _satterthwaite(parts, [len(values) - 1 for values in of_images])
-    quantile = (image_part * stdtrit(freedom, probability) + seed_part * stdtrit(seed_freedom, probability)) / variance
+    usual = stdtrit(freedom, probability)
+    quantile = (image_part * usual + seed_part * stdtrit(seed_freedom, probability)) / variance
     skewness = sum(
         _skewness(values) / np.sqrt(len(values)) * (part / variance) ** 1.5
         for values, part in zip(of_images, parts, strict=True)
     )
     error = np.sqrt(variance)
-    below, above = (float(error * _skewed(end, skewness)) for end in (quantile, -quantile))
+    # The cubic holds near the usual quantile; that of two seeds, 12.7, lies where it has long turned back.
+    stretched = error * quantile / usual
+    below, above = (float(stretched * _skewed(end, skewness)) for end in (usual, -usual))
     return Estimate(value, value - below, value - above)
 
 
