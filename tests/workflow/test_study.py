@@ -36,7 +36,7 @@ def test_every_result_is_there(tiny):
     # So few steps find no cell at any number of images, and the answer says so.
     assert (results / "figures/more_cyto.svg").stat().st_size
     assert "How many more are worth it cannot be said." in (results / "tables/more_cyto.md").read_text()
-    assert pd.read_csv(results / "tables/more_cyto.csv")["images"].tolist() == [2, 5, 60, 120]
+    assert pd.read_csv(results / "tables/more_cyto.csv")["images"].tolist() == [2, 5, 59, 118]
     assert (results / "figures/keep_little.svg").stat().st_size
     assert "Which way to take cannot be said." in (results / "tables/keep_little.md").read_text()
     kept = pd.read_csv(results / "tables/keep_little.csv")
@@ -56,8 +56,8 @@ def test_the_study_opens_with_its_answers(tiny):
         for text in (first["question"], first["sentences"][0], "Replay: all of histo", 'id="metric-ap"')
     ]
     assert places == sorted(places)
-    # The curve; the images that changed most, and two more; the experiments and the width scan that have a figure.
-    assert page.count('<img src="data:image/') == 1 + 3 + 2 + 1
+    # The answers; the images that changed most, and two more; the experiments and the width scan that have a figure.
+    assert page.count('<img src="data:image/') == 4 + 3 + 2 + 1
     assert 'src="http' not in page
 
 

@@ -54,6 +54,12 @@ def keeping_models(block: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     return list(dict.fromkeys((way.recipe, way.chain, seed) for way in ways for seed in block["seeds"]))
 
 
+def tuning_datasets(config: Mapping[str, Any]) -> list[str]:
+    """Datasets of which training images are kept aside: those that a block of ``keeping`` chooses by, in its order."""
+    blocks = config["keeping"].values()
+    return list(dict.fromkeys(block[role] for block in blocks for role in ("source", "target")))
+
+
 def keeping_requests(block: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, int], str]]:
     """Every model with each of the two datasets that it is scored on, in order."""
     for model in keeping_models(block):

@@ -19,7 +19,7 @@ INTERPOLATED_RECIPES = [name for name, recipe in config["recipes"].items() if "i
 UNTRAINED_RECIPES = list(transfers.untrained_recipes(config))
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 # Datasets of which training images are kept aside, to choose by.
-TUNING_DATASETS = list(config["datasets"]) if config["tuning"] else []
+TUNING_DATASETS = arms.tuning_datasets(config)
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
 

@@ -59,7 +59,7 @@ rule cut:
         "../../envs/environment.yaml"
     params:
         patches=lookup("patches", within=config),
-        aside=lookup("tuning", within=config),
+        aside=lambda wildcards: config["tuning"] if wildcards.dataset in TUNING_DATASETS else 0,
         code=fingerprint("frugalseg.data.patches", "frugalseg.data.aside", "frugalseg.kernels.flows"),
     script:
         "../../scripts/cut.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from frugalseg.arms import tuning_datasets
 from frugalseg.reporting.methods.coresets import sources_of
 from frugalseg.reporting.references import References
 from frugalseg.reporting.words import listing, number, plural
@@ -37,9 +38,10 @@ def data(config: Mapping[str, Any], references: References) -> str:
             else "Patches that hang over the border were left out."
         )
     )
-    if config["tuning"]:
+    if config["keeping"]:
         kept = "1 training image" if config["tuning"] == 1 else f"{number(config['tuning'])} training images"
-        sentences.append(f"Of every dataset {kept}, drawn by lot, were kept out of training, to choose by.")
+        chosen_by = listing(f"*{name}*" for name in tuning_datasets(config))
+        sentences.append(f"Of each of {chosen_by} {kept}, drawn by lot, were kept out of training, to choose by.")
     if patches["min_cells"] > 0:
         few = "without a cell" if patches["min_cells"] == 1 else f"with fewer than {number(patches['min_cells'])} cells"
         after = ", after coresets had been selected" if any(source.subset for source in sources_of(config)) else ""
