@@ -38,6 +38,7 @@ def study(root, tmp_path):
         changed["datasets"]["cyto"] = "mine"
         changed["features"] |= features
         changed["data_root"] = "/scratch"
+        changed["claims"] = None
         return complete(changed, root=tmp_path)
 
     study.root = tmp_path

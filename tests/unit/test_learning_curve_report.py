@@ -168,6 +168,9 @@ def test_stop_rules_in_words():
     assert said("enough", (0.001, 0, 0.004), (60, 40, 110)) == (
         "Beyond about 60 images (40 to 110) the gain of the next doubling is under 0.01 AP."
     )
+    assert said("enough", (0, 0, 0.001), (5, 5, 58)) == (
+        "Somewhere between 5 and 58 images the gain of the next doubling falls under 0.01 AP."
+    )
     assert said("enough", (0, 0, 0.001), (4, 4, 4)) == (
         "From 4 images on, the fewest tried, a doubling gains less than 0.01 AP."
     )

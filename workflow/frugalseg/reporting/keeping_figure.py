@@ -21,6 +21,7 @@ from frugalseg.reporting.names import METRIC_NAMES
 
 _HEIGHT = 5.0
 _SMALL, _LARGE, _STAR = 3.5, 7.5, 12.0
+_BEYOND = 0.05
 # Black is the start's.
 _BLACK = style.COLOURS[2]
 _COLOURS = tuple(colour for colour in style.COLOURS if colour != _BLACK)
@@ -53,6 +54,9 @@ def draw_trade_off(found: Answer, block: Mapping[str, Any], sentence: str) -> Fi
     for number, arm in enumerate(found.arms):
         _draw_arm(axes, arm, number)
     _draw_way(axes, found.start, color=_BLACK, marker="*", markersize=_STAR)
+    # Intervals of few seeds reach beyond any score; drawn in full they would squeeze the points together.
+    for low, high, limit in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
+        limit(max(low, -_BEYOND), min(high, 1 + _BEYOND))
     _draw_front(axes, found)
     axes.set_title(block["title"], loc="left")
     axes.set_xlabel(f"{metric} on {block['source']}: what is kept")

@@ -25,6 +25,9 @@ _WARNINGS = {
     "far": "What is said of more than twice the data is a guess.",
 }
 
+#: Ends of an interval so many times apart are told without what lies between: no number of images stands for them.
+_WIDE = 4
+
 #: Faults that stand in the answer itself: without them it reads like more than it is.
 _HEDGES = {"few amounts": "three numbers of images", "one seed": "one seed"}
 
@@ -77,6 +80,9 @@ def stop_rule(foreseen: Forecast, unit: str, margin: str) -> str:
     if foreseen.outlook == "enough":
         if enough.high <= foreseen.grid[0]:
             return f"From {_count(foreseen.grid[0])} {unit} on, the fewest tried, a doubling gains less than {margin}."
+        if enough.high > _WIDE * enough.low:
+            ends = f"{_count(enough.low)} and {_count(enough.high, foreseen.followed)}"
+            return f"Somewhere between {ends} {unit} the gain of the next doubling falls under {margin}."
         return f"Beyond about {from_here} the gain of the next doubling is under {margin}."
     if foreseen.outlook == "rising":
         return (
