@@ -11,8 +11,8 @@ from torch import Tensor
 
 from frugalseg.device import choose_device
 from frugalseg.energy import Meter
-from frugalseg.training import checkpoints, provenance
-from frugalseg.training.loop import write_log
+from frugalseg.no_steps import write_no_steps
+from frugalseg.training import checkpoints
 from frugalseg.training.stage import build_network
 
 
@@ -73,29 +73,10 @@ def interpolate_stage(
     ValueError, FileNotFoundError
         When a checkpoint is not one of the recipe's network.
     """
-    # Whoever adds the energy of a study up needs that of every model.
     with Meter(choose_device()) as meter:
         ends = [_state_of(path, config["recipe"]) for path in (parent, child)]
         checkpoints.save_tensors(interpolate(*ends, config["recipe"]["interpolate"]["alpha"]), weights)
-    write_log([], Path(log))
-    provenance.write(
-        provenance.describe(
-            chain=chain,
-            recipe=recipe,
-            config=config,
-            seed=seed,
-            device="cpu",
-            sources=[],
-            steps=0,
-            loss=None,
-            validation_loss=None,
-            seconds=round(meter.seconds, 3),
-            precision="float32",
-            joules=meter.joules,
-            processes=1,
-        ),
-        description,
-    )
+    write_no_steps(chain, recipe, seed, config=config, meter=meter, log=log, description=description)
 
 
 def _state_of(path: str | Path, recipe: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -10,8 +10,7 @@ import torch
 
 from frugalseg.device import choose_device
 from frugalseg.energy import Meter
-from frugalseg.training import provenance
-from frugalseg.training.loop import write_log
+from frugalseg.no_steps import write_no_steps
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
 from frugalseg.training.stage import StageFiles, build_network, seed_of_stage, sources_of
@@ -49,29 +48,10 @@ def start_stage(
     ValueError, FileNotFoundError
         When patches or coresets do not fit the chain.
     """
-    # Whoever adds the energy of a study up needs that of every model.
     with Meter(choose_device()) as meter:
         network = build_network(config["recipe"], torch.Generator().manual_seed(seed))
         sources = list(sources_of(chain, files.patches, files.coresets, config["bins"]))
         recipe_of_run, seed_of_run = Recipe.of(config["recipe"]), seed_of_stage(chain, seed)
         run = Run(network, sources, recipe_of_run, seed_of_run, config["min_cells"], [], torch.device("cpu"))
         run.write(weights)
-    write_log([], Path(log))
-    provenance.write(
-        provenance.describe(
-            chain=chain,
-            recipe=recipe,
-            config=config,
-            seed=seed,
-            device="cpu",
-            sources=[],
-            steps=0,
-            loss=None,
-            validation_loss=None,
-            seconds=round(meter.seconds, 3),
-            precision="float32",
-            joules=meter.joules,
-            processes=1,
-        ),
-        description,
-    )
+    write_no_steps(chain, recipe, seed, config=config, meter=meter, log=log, description=description)
