@@ -68,7 +68,7 @@ lint: .venv/dev-ready ## ruff, snakefmt, Snakemake's own linter, hadolint
 	$(BIN)/hadolint Dockerfile
 
 docs: setup ## docs/config.md from the schemas
-	$(BIN)/python -m frugalseg.reference
+	$(BIN)/python -m frugalseg.study.reference
 
 bench: .venv/dev-ready ## our speed beside the peers'
 	$(BIN)/python benchmarks/run.py --scaling --keep speed

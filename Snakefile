@@ -17,7 +17,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from frugalseg.configuration import ConfigError, complete
+from frugalseg.study.load import ConfigError, complete
 
 min_version("9.0")
 

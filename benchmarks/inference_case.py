@@ -15,10 +15,10 @@ from frugalseg.data.normalize import normalize, relabel, select_channels
 from frugalseg.data.patches import cut
 from frugalseg.data.readers import Sample, pairs
 from frugalseg.data.stores import ImageWriter, open_images, open_patches
-from frugalseg.device import choose_device
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.evaluation.prediction import segment_images
 from frugalseg.evaluation.samples import prediction_scale
+from frugalseg.runtime.device import choose_device
 from frugalseg.training.loop import train
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import autocast_type

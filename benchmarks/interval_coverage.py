@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from frugalseg.claims import ROLES
-from frugalseg.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_mean
-from frugalseg.evaluation.comparisons import equivalence
-from frugalseg.evaluation.curve_measures import amount_to_reach, area_under_curve
-from frugalseg.evaluation.effects import effect_of_means, measure
-from frugalseg.evaluation.intervals import crossed_difference, crossed_mean
-from frugalseg.evaluation.learning_curve import forecast
 from frugalseg.reporting.versions import versions
+from frugalseg.statistics.bootstrap import Estimate, bootstrap_difference, bootstrap_mean
+from frugalseg.statistics.comparisons import equivalence
+from frugalseg.statistics.curve_measures import amount_to_reach, area_under_curve
+from frugalseg.statistics.effects import effect_of_means, measure
+from frugalseg.statistics.intervals import crossed_difference, crossed_mean
+from frugalseg.statistics.learning_curve import forecast
+from frugalseg.study.claims import ROLES
 from report import write_csv, write_text
 
 Row = dict[str, object]

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 import yaml
 
-from frugalseg.configuration import complete
 from frugalseg.data.patches import cut
 from frugalseg.data.prepare import prepare
 from frugalseg.data.stores import open_images, open_patches
@@ -30,6 +29,7 @@ from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.samples import prediction_scale
 from frugalseg.plan import layer
 from frugalseg.reporting.versions import versions
+from frugalseg.study.load import complete
 from frugalseg.training.loop import train
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import autocast_type

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from frugalseg.experiments import curve_models
-from frugalseg.logs import record
+from frugalseg.answers.answer_file import write_answer
+from frugalseg.answers.learning_curve_answer import answer, to_table
+from frugalseg.answers.learning_curve_data import read_curve
+from frugalseg.answers.learning_curve_figure import draw_learning_curve
+from frugalseg.answers.learning_curve_text import sentences, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.answer_file import write_answer
-from frugalseg.reporting.learning_curve_answer import answer, to_table
-from frugalseg.reporting.learning_curve_data import read_curve
-from frugalseg.reporting.learning_curve_figure import draw_learning_curve
-from frugalseg.reporting.learning_curve_text import sentences, to_markdown
 from frugalseg.reporting.page import to_page
+from frugalseg.runtime.logs import record
+from frugalseg.study.experiments import curve_models
 
 record(snakemake.log[0])
 block, files = snakemake.params.block, snakemake.input

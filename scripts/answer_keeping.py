@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from frugalseg.arms import keeping_requests
-from frugalseg.logs import record
+from frugalseg.answers.answer_file import write_answer
+from frugalseg.answers.keeping_answer import answer, to_table
+from frugalseg.answers.keeping_data import read_ways
+from frugalseg.answers.keeping_figure import draw_trade_off
+from frugalseg.answers.keeping_text import sentences, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.answer_file import write_answer
-from frugalseg.reporting.keeping_answer import answer, to_table
-from frugalseg.reporting.keeping_data import read_ways
-from frugalseg.reporting.keeping_figure import draw_trade_off
-from frugalseg.reporting.keeping_text import sentences, to_markdown
 from frugalseg.reporting.page import to_page
+from frugalseg.runtime.logs import record
+from frugalseg.study.arms import keeping_requests
 
 record(snakemake.log[0])
 block, files = snakemake.params.block, snakemake.input

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from frugalseg.evaluation.transfer import transfer
-from frugalseg.logs import record
+from frugalseg.answers.answer_file import write_answer
+from frugalseg.answers.transfer_data import read_paths, to_table
+from frugalseg.answers.transfer_figure import draw_transfer
+from frugalseg.answers.transfer_text import sentences, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.answer_file import write_answer
 from frugalseg.reporting.page import to_page
-from frugalseg.reporting.transfer_data import read_paths, to_table
-from frugalseg.reporting.transfer_figure import draw_transfer
-from frugalseg.reporting.transfer_text import sentences, to_markdown
+from frugalseg.runtime.logs import record
+from frugalseg.statistics.transfer import transfer
 
 record(snakemake.log[0])
 block = snakemake.params.block

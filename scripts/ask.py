@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_patches
-from frugalseg.device import claim_device
 from frugalseg.evaluation.samples import prediction_scale
 from frugalseg.evaluation.uncertainty import uncertainties
-from frugalseg.logs import record
+from frugalseg.runtime.device import claim_device
+from frugalseg.runtime.logs import record
 from frugalseg.selection import coresets, select
 from frugalseg.training.run import autocast_type
 from frugalseg.training.stage import load_network

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from frugalseg.logs import record
-from frugalseg.reporting.counts import count_datasets, count_models, to_markdown
+from frugalseg.answers.counts import count_datasets, count_models, to_markdown
 from frugalseg.reporting.page import to_page
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 tables = dict(zip(snakemake.params.datasets, snakemake.input.patches, strict=True))

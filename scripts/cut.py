@@ -5,7 +5,7 @@ from pathlib import Path
 from frugalseg.data.aside import training_rows
 from frugalseg.data.patches import cut
 from frugalseg.data.stores import open_images
-from frugalseg.logs import record
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 settings = snakemake.params.patches

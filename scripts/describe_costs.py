@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from frugalseg.logs import record
 from frugalseg.reporting.costs import compare, to_markdown
 from frugalseg.reporting.page import to_page
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 speeds = json.loads(Path(snakemake.input.throughput).read_text(encoding="utf-8"))

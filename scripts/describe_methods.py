@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from frugalseg.logs import record
 from frugalseg.reporting.methods import to_markdown
 from frugalseg.reporting.page import to_page
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 text = to_markdown(snakemake.params.study)

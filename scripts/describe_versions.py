@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from frugalseg.logs import record
 from frugalseg.reporting.page import to_page
 from frugalseg.reporting.versions import to_markdown, versions
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 text = to_markdown(versions())

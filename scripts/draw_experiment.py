@@ -1,7 +1,8 @@
 """The figure of an experiment, from its table."""
 
-from frugalseg.logs import record
-from frugalseg.reporting import figures, style, tables
+from frugalseg.answers import figures, tables
+from frugalseg.reporting import style
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 experiment = snakemake.params.experiment

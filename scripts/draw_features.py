@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from frugalseg.logs import record
+from frugalseg.answers.features_figure import draw_features
 from frugalseg.reporting import style
-from frugalseg.reporting.features_figure import draw_features
+from frugalseg.runtime.logs import record
 from frugalseg.selection.coresets import load, take
 
 record(snakemake.log[0])

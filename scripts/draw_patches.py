@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from frugalseg.answers.patches_figure import draw_patches
 from frugalseg.data.stores import open_patches
-from frugalseg.logs import record
 from frugalseg.reporting import style
-from frugalseg.reporting.patches_figure import draw_patches
+from frugalseg.runtime.logs import record
 from frugalseg.selection.coresets import load, take
 
 record(snakemake.log[0])

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from frugalseg.answers.segmentations_figure import draw_segmentations
 from frugalseg.data.stores import open_images
-from frugalseg.device import claim_device
 from frugalseg.evaluation.samples import evenly_spaced, most_changed, segment_samples
-from frugalseg.logs import record
 from frugalseg.reporting import style
-from frugalseg.reporting.segmentations_figure import draw_segmentations
+from frugalseg.runtime.device import claim_device
+from frugalseg.runtime.logs import record
 from frugalseg.training.run import autocast_type
 from frugalseg.training.stage import load_network
 

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from frugalseg.logs import record
+from frugalseg.answers.widths import plateau
+from frugalseg.answers.widths_figure import draw_widths
 from frugalseg.reporting import style
-from frugalseg.reporting.widths import plateau
-from frugalseg.reporting.widths_figure import draw_widths
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 scores, networks, choices, accuracy = (

@@ -6,10 +6,10 @@ import torch
 
 from frugalseg.data.aside import tuning_rows
 from frugalseg.data.stores import open_images
-from frugalseg.device import claim_device
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.samples import prediction_scale
-from frugalseg.logs import record
+from frugalseg.runtime.device import claim_device
+from frugalseg.runtime.logs import record
 from frugalseg.training.run import autocast_type
 from frugalseg.training.stage import load_network
 

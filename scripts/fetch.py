@@ -5,7 +5,7 @@ from pathlib import Path
 
 from frugalseg.data.downloads.description import Download
 from frugalseg.data.downloads.fetch import fetch
-from frugalseg.logs import record
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 download = Download.of(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from frugalseg.logs import record
+from frugalseg.runtime.logs import record
 from frugalseg.training.stage import StageFiles
-from frugalseg.untrained import start_stage
+from frugalseg.training.untrained import start_stage
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)

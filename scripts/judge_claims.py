@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from frugalseg.answers import VERDICTS
-from frugalseg.claims import claim_requests
-from frugalseg.logs import record
+from frugalseg.answers.answer_file import write_answer
+from frugalseg.answers.verdicts import judge_claims, to_table
+from frugalseg.answers.verdicts_figure import draw_verdicts
+from frugalseg.answers.verdicts_text import QUESTION, sentences, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.answer_file import write_answer
 from frugalseg.reporting.page import to_page
-from frugalseg.reporting.verdicts import judge_claims, to_table
-from frugalseg.reporting.verdicts_figure import draw_verdicts
-from frugalseg.reporting.verdicts_text import QUESTION, sentences, to_markdown
+from frugalseg.runtime.logs import record
+from frugalseg.study.answers import VERDICTS
+from frugalseg.study.claims import claim_requests
 
 record(snakemake.log[0])
 claims, files = snakemake.params.claims, snakemake.input

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from frugalseg.device import claim_device
-from frugalseg.logs import record
 from frugalseg.plan.throughput import measure
-from frugalseg.provenance import write_json
+from frugalseg.runtime.device import claim_device
+from frugalseg.runtime.logs import record
+from frugalseg.runtime.provenance import write_json
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from frugalseg.logs import record
-from frugalseg.reporting.answer_file import read_answer
+from frugalseg.answers.answer_file import read_answer
 from frugalseg.reporting.embedding import embed
 from frugalseg.reporting.front_page import front_page
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 files = snakemake.input

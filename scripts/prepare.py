@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from frugalseg.data.prepare import prepare
-from frugalseg.logs import record
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 report = prepare(

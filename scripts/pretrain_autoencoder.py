@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_patches
-from frugalseg.device import claim_device
-from frugalseg.logs import record
 from frugalseg.models.mae import pretrain, save
+from frugalseg.runtime.device import claim_device
+from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)

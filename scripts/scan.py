@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_images
-from frugalseg.device import claim_device
-from frugalseg.logs import record
+from frugalseg.runtime.device import claim_device
+from frugalseg.runtime.logs import record
 from frugalseg.widths.dataset import scan_dataset
 
 record(snakemake.log[0])

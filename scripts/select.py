@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from frugalseg.logs import record
+from frugalseg.runtime.logs import record
 from frugalseg.selection import coresets, select
 
 record(snakemake.log[0])

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from frugalseg.answers import gap, pivots
+from frugalseg.answers.efficiency import add_costs
+from frugalseg.answers.selection_costs import add_selection_costs, with_selection_costs
+from frugalseg.answers.tables import read_published, tabulate
 from frugalseg.evaluation.metrics import METRICS
-from frugalseg.experiments import GAP_CLOSED, cost_fields, gaps, requests
-from frugalseg.logs import record
-from frugalseg.reporting import gap, pivots
-from frugalseg.reporting.efficiency import add_costs
 from frugalseg.reporting.page import to_page
-from frugalseg.reporting.selection_costs import add_selection_costs, with_selection_costs
-from frugalseg.reporting.tables import read_published, tabulate
+from frugalseg.runtime.logs import record
+from frugalseg.study.experiments import GAP_CLOSED, cost_fields, gaps, requests
 
 record(snakemake.log[0])
 name, experiment = snakemake.wildcards.experiment, snakemake.params.experiment

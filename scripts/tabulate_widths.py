@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from frugalseg.experiments import width_models
-from frugalseg.logs import record
+from frugalseg.answers.widths import analyse, read_published
+from frugalseg.answers.widths_text import to_latex, to_markdown
 from frugalseg.reporting.page import to_page
-from frugalseg.reporting.widths import analyse, read_published
-from frugalseg.reporting.widths_text import to_latex, to_markdown
+from frugalseg.runtime.logs import record
+from frugalseg.study.experiments import width_models
 
 record(snakemake.log[0])
 block = snakemake.params.block

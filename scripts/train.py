@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from frugalseg.device import claim_devices
-from frugalseg.logs import record
+from frugalseg.runtime.device import claim_devices
+from frugalseg.runtime.logs import record
 from frugalseg.training.distributed import launch
 from frugalseg.training.stage import StageFiles, train_stage
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from frugalseg.answers import VERDICTS
-from frugalseg.claims import claim_models
-from frugalseg.configuration import ConfigError, complete
-from frugalseg.experiments import study_models
 from frugalseg.plan import layer
 from frugalseg.plan.models import requested_models
 from frugalseg.reporting.records import models_of
+from frugalseg.study.answers import VERDICTS
+from frugalseg.study.claims import claim_models
+from frugalseg.study.experiments import study_models
+from frugalseg.study.load import ConfigError, complete
 
 BLOCK = {
     "text": "Fine-tuning forgets.",

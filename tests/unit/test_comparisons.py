@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from frugalseg.evaluation.comparisons import compare, equivalence
-from frugalseg.evaluation.statistics import holm
+from frugalseg.statistics.comparisons import compare, equivalence
+from frugalseg.statistics.tests import holm
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from frugalseg.configuration import ConfigError, complete
 from frugalseg.plan import layer
+from frugalseg.study.load import ConfigError, complete
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from frugalseg.configuration import complete
 from frugalseg.plan import layer
 from frugalseg.plan.models import folder_of
 from frugalseg.reporting.costs import compare, to_markdown
 from frugalseg.reporting.page import to_page
 from frugalseg.reporting.records import models_of_study
+from frugalseg.study.load import complete
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from frugalseg import device
-from frugalseg.device import claim
+from frugalseg.runtime import device
+from frugalseg.runtime.device import claim
 
 GPUS = ["GPU-a", "GPU-b"]
 HOLD = """
 import sys
 from pathlib import Path
-from frugalseg.device import claim
+from frugalseg.runtime.device import claim
 indices, _ = claim(["GPU-a", "GPU-b"], 2, 1, Path(sys.argv[1]))
 print(*indices, flush=True)
 sys.stdin.read()

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import yaml
 
-from frugalseg.configuration import ConfigError, complete
+from frugalseg.study.load import ConfigError, complete
 
 DATASET = {
     "title": "Mine",

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frugalseg.claims import ROLES
-from frugalseg.evaluation.bootstrap import Estimate
-from frugalseg.evaluation.effects import Effect, effect_of_means, judge, measure
-from frugalseg.evaluation.intervals import crossed_difference
-from frugalseg.evaluation.ratios import crossed_ratio, independent_difference
+from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.effects import Effect, effect_of_means, judge, measure
+from frugalseg.statistics.intervals import crossed_difference
+from frugalseg.statistics.ratios import crossed_ratio, independent_difference
+from frugalseg.study.claims import ROLES
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from frugalseg.experiments import cost_fields, costed_recipes
+from frugalseg.answers.efficiency import add_costs, costs_of
 from frugalseg.models.cost import forward_flops, parameters
-from frugalseg.reporting.efficiency import add_costs, costs_of
 from frugalseg.reporting.names import value_text
+from frugalseg.study.experiments import cost_fields, costed_recipes
 from frugalseg.training.stage import build_network
 
 BLOCK = {"target": "flows", "channels": 2, "widths": [4, 8], "crop": 32, "batch": 2}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from frugalseg.experiments import expand, models, requests
-from frugalseg.lineage import child_of, made_from, parent_of, trained_as
+from frugalseg.study.experiments import expand, models, requests
+from frugalseg.study.lineage import child_of, made_from, parent_of, trained_as
 
 EXPERIMENT = {
     "chains": [

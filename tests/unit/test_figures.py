@@ -6,12 +6,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from frugalseg.reporting import figures, style
-from frugalseg.reporting.features_figure import _subsample, draw_features, project
-from frugalseg.reporting.patches_figure import draw_patches
+from frugalseg.answers import figures
+from frugalseg.answers.features_figure import _subsample, draw_features, project
+from frugalseg.answers.patches_figure import draw_patches
+from frugalseg.answers.segmentations_figure import draw_segmentations, outlines
+from frugalseg.answers.tables import ALL_SEEDS, COLUMNS, read
+from frugalseg.reporting import style
 from frugalseg.reporting.pictures import to_rgb
-from frugalseg.reporting.segmentations_figure import draw_segmentations, outlines
-from frugalseg.reporting.tables import ALL_SEEDS, COLUMNS, read
 
 RATES = (0, 1, 10, 100)
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from frugalseg import fingerprint as module
-from frugalseg.fingerprint import fingerprint
+from frugalseg.runtime import fingerprint as module
+from frugalseg.runtime.fingerprint import fingerprint
 
 SOURCE = '''
 """A module."""

@@ -9,16 +9,16 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from frugalseg.answers import answer_names, leading_answers
-from frugalseg.configuration import ConfigError, complete
 from frugalseg.evaluation.metrics import METRICS
-from frugalseg.experiments import GAP_CLOSED
 from frugalseg.reporting import style
 from frugalseg.reporting.embedding import embed
 from frugalseg.reporting.front_page import front_page
 from frugalseg.reporting.glossary import METRIC_DEFINITIONS, split_at_metrics
 from frugalseg.reporting.markup import to_html, to_inline_html
 from frugalseg.reporting.names import METRIC_NAMES
+from frugalseg.study.answers import answer_names, leading_answers
+from frugalseg.study.experiments import GAP_CLOSED
+from frugalseg.study.load import ConfigError, complete
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 EVIL = "<script>alert(1)</script>"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.experiments import expand, gaps, requests
-from frugalseg.reporting import gap, pivots, tables
+from frugalseg.answers import gap, pivots, tables
+from frugalseg.study.experiments import expand, gaps, requests
 
 EXPERIMENT = {
     "title": "Few shots",

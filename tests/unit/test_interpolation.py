@@ -8,8 +8,8 @@ import torch
 from test_keep import fine_tuned, parent_of
 
 from frugalseg import models
-from frugalseg.interpolation import interpolate, interpolate_stage
 from frugalseg.training import checkpoints
+from frugalseg.training.interpolation import interpolate, interpolate_stage
 from frugalseg.training.loop import LOG_COLUMNS
 
 RECIPE = {"arch": "cpnet", "channels": 2, "target": "flows", "widths": [4, 8], "crop": 16}

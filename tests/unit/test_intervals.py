@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from frugalseg.evaluation.intervals import (
+from frugalseg.statistics.intervals import (
     crossed_contrast,
     crossed_difference,
     crossed_mean,

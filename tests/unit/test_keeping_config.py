@@ -5,11 +5,11 @@ import copy
 import pytest
 import yaml
 
-from frugalseg.arms import candidates_of, keeping_requests, start_of
-from frugalseg.configuration import ConfigError, complete
-from frugalseg.experiments import study_models
 from frugalseg.plan.models import requested_models
 from frugalseg.reporting.records import models_of
+from frugalseg.study.arms import candidates_of, keeping_requests, start_of
+from frugalseg.study.experiments import study_models
+from frugalseg.study.load import ConfigError, complete
 
 RECIPES = {
     "pulled": {"like": "small", "parent": "small", "keep": {"method": "l2sp", "strength": 0.3}},

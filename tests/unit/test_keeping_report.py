@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.arms import START, candidates_of, keeping_requests
-from frugalseg.evaluation.intervals import crossed_mean
+from frugalseg.answers.answer_file import read_answer, write_answer
+from frugalseg.answers.keeping_answer import answer, to_table
+from frugalseg.answers.keeping_data import read_ways
+from frugalseg.answers.keeping_figure import draw_trade_off
+from frugalseg.answers.keeping_text import sentences, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.answer_file import read_answer, write_answer
-from frugalseg.reporting.keeping_answer import answer, to_table
-from frugalseg.reporting.keeping_data import read_ways
-from frugalseg.reporting.keeping_figure import draw_trade_off
-from frugalseg.reporting.keeping_text import sentences, to_markdown
+from frugalseg.statistics.intervals import crossed_mean
+from frugalseg.study.arms import START, candidates_of, keeping_requests
 
 CHAIN, REPLAY = "fluo_to_histo", "fluo_to_histo+fluo@dq5x25"
 #: Recipe and chain -> score on fluo and on histo. The slow recipe is better on tuning images, see TUNING.

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from frugalseg.evaluation.curve_draws import draw_curves, score_variances, seed_errors
-from frugalseg.evaluation.curve_families import FAMILIES, family_weights, fit
-from frugalseg.evaluation.curve_measures import amount_to_reach, area_under_curve
-from frugalseg.evaluation.intervals import crossed_mean
-from frugalseg.evaluation.learning_curve import faults, forecast
+from frugalseg.statistics.curve_draws import draw_curves, score_variances, seed_errors
+from frugalseg.statistics.curve_families import FAMILIES, family_weights, fit
+from frugalseg.statistics.curve_measures import amount_to_reach, area_under_curve
+from frugalseg.statistics.intervals import crossed_mean
+from frugalseg.statistics.learning_curve import faults, forecast
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

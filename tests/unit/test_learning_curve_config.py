@@ -3,10 +3,10 @@
 import pytest
 import yaml
 
-from frugalseg.configuration import ConfigError, complete
-from frugalseg.experiments import study_models
 from frugalseg.plan.models import requested_models
 from frugalseg.reporting.records import models_of
+from frugalseg.study.experiments import study_models
+from frugalseg.study.load import ConfigError, complete
 
 BLOCK = {
     "title": "How many more?",

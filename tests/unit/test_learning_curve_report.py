@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.evaluation.bootstrap import Estimate
-from frugalseg.evaluation.learning_curve import Doubling, Forecast
-from frugalseg.experiments import curve_chains, curve_models
+from frugalseg.answers.learning_curve_answer import answer, to_table
+from frugalseg.answers.learning_curve_data import image_shares, read_curve
+from frugalseg.answers.learning_curve_figure import draw_learning_curve
+from frugalseg.answers.learning_curve_text import sentences, stop_rule, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.learning_curve_answer import answer, to_table
-from frugalseg.reporting.learning_curve_data import image_shares, read_curve
-from frugalseg.reporting.learning_curve_figure import draw_learning_curve
-from frugalseg.reporting.learning_curve_text import sentences, stop_rule, to_markdown
 from frugalseg.selection import select
 from frugalseg.selection.coresets import save
+from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.learning_curve import Doubling, Forecast
+from frugalseg.study.experiments import curve_chains, curve_models
 
 CELLS = [10 * (number + 1) for number in range(32)]
 #: Patches of each image: two of some, three of the others.

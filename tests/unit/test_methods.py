@@ -5,11 +5,11 @@ import re
 import pytest
 import yaml
 
-from frugalseg.configuration import complete
 from frugalseg.plan import layer
 from frugalseg.reporting.methods import to_markdown
 from frugalseg.reporting.references import PAPERS
 from frugalseg.reporting.words import listing, number, plain, plural
+from frugalseg.study.load import complete
 
 
 def study(root, path=None, **changes):

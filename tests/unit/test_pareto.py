@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from frugalseg.evaluation.pareto import pareto_front
+from frugalseg.statistics.pareto import pareto_front
 
 
 def beaten(one, other):

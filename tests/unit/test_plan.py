@@ -7,7 +7,6 @@ import pytest
 import torch
 import yaml
 
-from frugalseg.configuration import complete
 from frugalseg.plan import __main__ as command
 from frugalseg.plan import layer, throughput
 from frugalseg.plan import models as plan_models
@@ -15,6 +14,7 @@ from frugalseg.plan.__main__ import main, size, speeds_of, table
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
 from frugalseg.plan.features import measure_features
 from frugalseg.plan.models import folder_of, is_trained, patch_counts, requested_models, steps_of, with_parents
+from frugalseg.study.load import complete
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
 from frugalseg.training.sampling import Source

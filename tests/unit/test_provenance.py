@@ -9,8 +9,8 @@ import types
 import pytest
 import torch
 
-from frugalseg import energy, provenance
-from frugalseg.energy import Meter
+from frugalseg.runtime import energy, provenance
+from frugalseg.runtime.energy import Meter
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from frugalseg.configuration import ConfigError, complete
+from frugalseg.study.load import ConfigError, complete
 
 UCELL = {"arch": "ucell", "target": "unit_flows", "channels": 3, "crop": 64, "steps": 10, "ucell": {"hidden": 128}}
 

@@ -7,8 +7,8 @@ import re
 import pytest
 import yaml
 
-from frugalseg.configuration import ConfigError, complete
-from frugalseg.recipes import RecipeError, resolve
+from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.recipes import RecipeError, resolve
 
 NET = {"arch": "ucell", "steps": 10, "lr": 0.1, "ucell": {"hidden": 128, "registers": 4}}
 

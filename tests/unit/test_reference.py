@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from frugalseg.reference import reference
+from frugalseg.study.reference import reference
 
 KEYWORDS = {
     *("$schema", "$defs", "$ref", "title", "description", "type", "enum", "const", "default", "properties", "required"),

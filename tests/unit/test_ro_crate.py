@@ -7,12 +7,12 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from frugalseg.configuration import complete
 from frugalseg.plan import layer
 from frugalseg.plan.models import folder_of
-from frugalseg.provenance import sha256_of, surroundings
 from frugalseg.reporting.crate import REPORT, describe_study
 from frugalseg.reporting.records import files_of_models, models_of_study, record_of
+from frugalseg.runtime.provenance import sha256_of, surroundings
+from frugalseg.study.load import complete
 from frugalseg.training import provenance
 
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"

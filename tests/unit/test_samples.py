@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from frugalseg.configuration import ConfigError, complete
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.evaluation.samples import evenly_spaced, most_changed, segment_samples
-from frugalseg.experiments import changed_models
 from frugalseg.plan.costs import SEGMENTATIONS, costs
+from frugalseg.study.experiments import changed_models
+from frugalseg.study.load import ConfigError, complete
 
 
 def scores(*values):

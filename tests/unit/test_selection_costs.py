@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from frugalseg.configuration import ConfigError, complete
-from frugalseg.experiments import requests
-from frugalseg.reporting import pivots
+from frugalseg.answers import pivots
+from frugalseg.answers.selection_costs import COSTS, add_selection_costs, with_selection_costs
+from frugalseg.answers.tables import tabulate
 from frugalseg.reporting.benchmarks import read_benchmark
-from frugalseg.reporting.selection_costs import COSTS, add_selection_costs, with_selection_costs
-from frugalseg.reporting.tables import tabulate
-from frugalseg.selection_jobs import jobs_of_chain, selection_jobs
+from frugalseg.study.experiments import requests
+from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.selection_jobs import jobs_of_chain, selection_jobs
 
 CONFIG = {
     "selectors": {

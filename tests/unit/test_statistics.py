@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from frugalseg.evaluation.bootstrap import Estimate, bootstrap_difference, bootstrap_mean, correlation
-from frugalseg.evaluation.statistics import holm, plateau_edge, signed_rank
+from frugalseg.statistics.bootstrap import Estimate, bootstrap_difference, bootstrap_mean, correlation
+from frugalseg.statistics.tests import holm, plateau_edge, signed_rank
 
 
 def generator(seed=0):

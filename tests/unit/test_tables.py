@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from frugalseg.answers import pivots, tables
 from frugalseg.evaluation.metrics import METRICS
-from frugalseg.experiments import GAP_CLOSED, Entry
-from frugalseg.reporting import names, pivots, tables
+from frugalseg.reporting import names
+from frugalseg.study.experiments import GAP_CLOSED, Entry
 
 REPOSITORY = Path(__file__).parents[2]
 PUBLISHED = REPOSITORY / "config/published/zhao2025.csv"

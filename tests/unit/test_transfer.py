@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from frugalseg.answers.transfer_data import path_name, read_paths, to_table
+from frugalseg.answers.transfer_figure import draw_transfer
+from frugalseg.answers.transfer_text import note, sentences, to_markdown
 from frugalseg.chains import parse
-from frugalseg.evaluation.intervals import crossed_mean, crossed_mean_of_sets
-from frugalseg.evaluation.transfer import Path, compare_ends, transfer
 from frugalseg.reporting import style
-from frugalseg.reporting.transfer_data import path_name, read_paths, to_table
-from frugalseg.reporting.transfer_figure import draw_transfer
-from frugalseg.reporting.transfer_text import note, sentences, to_markdown
-from frugalseg.transfers import transfer_requests, transfer_rows, transfer_tests
+from frugalseg.statistics.intervals import crossed_mean, crossed_mean_of_sets
+from frugalseg.statistics.transfer import Path, compare_ends, transfer
+from frugalseg.study.transfers import transfer_requests, transfer_rows, transfer_tests
 
 RECIPES = {"small": {}, "tuned": {"parent": "small", "parent_seed": 0}}
 IMAGES = {"cyto": 20, "histo": 12, "multi": 16}

@@ -3,11 +3,11 @@
 import pytest
 import yaml
 
-from frugalseg.configuration import ConfigError, complete
-from frugalseg.experiments import study_models
 from frugalseg.plan.models import requested_models, steps_of
 from frugalseg.reporting.methods import to_markdown
 from frugalseg.reporting.records import models_of
+from frugalseg.study.experiments import study_models
+from frugalseg.study.load import ConfigError, complete
 
 BLOCK = {"title": "What is forgotten?", "chains": ["cyto_to_histo_to_multi"], "recipe": "small", "seeds": [0, 1]}
 

@@ -9,15 +9,15 @@ import torch
 import yaml
 from torch import nn
 
-from frugalseg.configuration import ConfigError, complete
 from frugalseg.data.stores import Patches
 from frugalseg.evaluation.uncertainty import entropy, uncertainties
-from frugalseg.experiments import study_models
-from frugalseg.lineage import asked_for
 from frugalseg.models import build
 from frugalseg.plan.models import featured_datasets, with_parents
 from frugalseg.reporting.methods import to_markdown
 from frugalseg.selection import select
+from frugalseg.study.experiments import study_models
+from frugalseg.study.lineage import asked_for
+from frugalseg.study.load import ConfigError, complete
 
 
 class Doubtful(nn.Module):

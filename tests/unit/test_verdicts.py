@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.claims import Printed, claim_models, claim_requests, printed_means
+from frugalseg.answers.verdicts import judge_claims, to_table
+from frugalseg.answers.verdicts_figure import draw_verdicts
+from frugalseg.answers.verdicts_text import sentences, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.verdicts import judge_claims, to_table
-from frugalseg.reporting.verdicts_figure import draw_verdicts
-from frugalseg.reporting.verdicts_text import sentences, to_markdown
+from frugalseg.study.claims import Printed, claim_models, claim_requests, printed_means
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config/published/zhao2025.csv"
 IMAGES = {"cyto": 30, "histo": 20}

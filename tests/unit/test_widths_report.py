@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from frugalseg.reporting.widths import analyse, read_published
-from frugalseg.reporting.widths_figure import draw_widths
-from frugalseg.reporting.widths_text import to_latex, to_markdown
+from frugalseg.answers.widths import analyse, read_published
+from frugalseg.answers.widths_figure import draw_widths
+from frugalseg.answers.widths_text import to_latex, to_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPS = [64, 32, 16, 8, 4, 2, 1]

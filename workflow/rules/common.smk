@@ -1,10 +1,11 @@
 # The files that the rules' wildcards stand for.
 from functools import cache
 
-from frugalseg import answers, arms, chains, claims, experiments, lineage, selection_jobs, transfers
+from frugalseg.study import answers, arms, claims, experiments, lineage, selection_jobs, transfers
+from frugalseg import chains
 from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
-from frugalseg.fingerprint import fingerprint
+from frugalseg.runtime.fingerprint import fingerprint
 
 SEEDED_SELECTORS = [
     name for name, selector in config["selectors"].items() if selector["method"] in chains.SEEDED_METHODS

@@ -35,14 +35,14 @@ rule tabulate:
         # Their benchmarks are no files of the workflow; once the metrics are there, so are they.
         selection=lambda wildcards: selection_jobs.selection_jobs(config["experiments"][wildcards.experiment], config),
         code=fingerprint(
-            "frugalseg.experiments",
+            "frugalseg.study.experiments",
             "frugalseg.models.cost",
-            "frugalseg.reporting.efficiency",
-            "frugalseg.reporting.gap",
+            "frugalseg.answers.efficiency",
+            "frugalseg.answers.gap",
             "frugalseg.reporting.benchmarks",
-            "frugalseg.reporting.selection_costs",
-            "frugalseg.reporting.tables",
-            "frugalseg.reporting.pivots",
+            "frugalseg.answers.selection_costs",
+            "frugalseg.answers.tables",
+            "frugalseg.answers.pivots",
             "frugalseg.reporting.latex",
         ),
     script:
@@ -287,8 +287,8 @@ rule open_report:
     params:
         study=lambda wildcards: config,
         code=fingerprint(
-            "frugalseg.answers",
-            "frugalseg.reporting.answer_file",
+            "frugalseg.study.answers",
+            "frugalseg.answers.answer_file",
             "frugalseg.reporting.embedding",
             "frugalseg.reporting.front_page",
             "frugalseg.reporting.glossary",

@@ -73,7 +73,7 @@ rule interpolate:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe],
         bins=lookup("bins", within=config),
         min_cells=lookup("patches/min_cells", within=config),
-        code=fingerprint("frugalseg.interpolation", "frugalseg.no_steps"),
+        code=fingerprint("frugalseg.training.interpolation", "frugalseg.training.no_steps"),
     script:
         "../../scripts/interpolate.py"
 
@@ -100,8 +100,8 @@ rule initialise:
         bins=lookup("bins", within=config),
         min_cells=lookup("patches/min_cells", within=config),
         code=lambda wildcards: fingerprint(
-            "frugalseg.no_steps",
-            "frugalseg.untrained",
+            "frugalseg.training.no_steps",
+            "frugalseg.training.untrained",
             "frugalseg.training",
             f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch'].partition('-')[0]}",
         ),

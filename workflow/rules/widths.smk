@@ -79,12 +79,12 @@ rule tabulate_widths:
     params:
         block=lookup("{scan}", within=config["widths"]),
         code=fingerprint(
-            "frugalseg.reporting.widths",
-            "frugalseg.reporting.widths_text",
+            "frugalseg.answers.widths",
+            "frugalseg.answers.widths_text",
             "frugalseg.reporting.latex",
             "frugalseg.widths.choice",
-            "frugalseg.evaluation.statistics",
-            "frugalseg.evaluation.bootstrap",
+            "frugalseg.statistics.tests",
+            "frugalseg.statistics.bootstrap",
         ),
     script:
         "../../scripts/tabulate_widths.py"
@@ -111,6 +111,6 @@ rule draw_widths:
         "../../envs/environment.yaml"
     params:
         block=lookup("{scan}", within=config["widths"]),
-        code=fingerprint("frugalseg.reporting.widths", "frugalseg.reporting.widths_figure", "frugalseg.reporting.style"),
+        code=fingerprint("frugalseg.answers.widths", "frugalseg.answers.widths_figure", "frugalseg.reporting.style"),
     script:
         "../../scripts/draw_widths.py"

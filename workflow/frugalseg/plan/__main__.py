@@ -10,12 +10,12 @@ from typing import Any
 import torch
 import yaml
 
-from frugalseg.configuration import complete
-from frugalseg.device import choose_device
 from frugalseg.plan import layer, throughput
 from frugalseg.plan.costs import Cost, costs
 from frugalseg.plan.models import requested_models, with_parents
-from frugalseg.provenance import write_json
+from frugalseg.runtime.device import choose_device
+from frugalseg.runtime.provenance import write_json
+from frugalseg.study.load import complete
 
 _BASE = Path("config/config.yaml")
 _HEADER = f"{'':<20}{'models':>8}{'new':>8}{'done':>8}{'steps':>14}"
@@ -26,7 +26,7 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    frugalseg.configuration.ConfigError
+    frugalseg.study.load.ConfigError
         Listing every problem found.
     """
     config = yaml.safe_load(_BASE.read_text(encoding="utf-8"))

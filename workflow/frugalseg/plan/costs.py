@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalseg.answers import VERDICTS
-from frugalseg.experiments import changed_models
-from frugalseg.lineage import trained_as
 from frugalseg.plan.models import (
     SEGMENTATIONS,
     Model,
@@ -23,6 +20,9 @@ from frugalseg.plan.models import (
     tests_of,
     with_parents,
 )
+from frugalseg.study.answers import VERDICTS
+from frugalseg.study.experiments import changed_models
+from frugalseg.study.lineage import trained_as
 
 PATCHES, FEATURES = "patches", "features"
 # A pixel of a patch store: label and two components of flow, and its channels, 2 bytes each.

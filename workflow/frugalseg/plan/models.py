@@ -12,19 +12,19 @@ from typing import Any
 
 import torch
 
-from frugalseg.answers import VERDICTS
-from frugalseg.arms import keeping_models
 from frugalseg.chains import ASKING_METHODS, IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
-from frugalseg.claims import claim_models
 from frugalseg.data.patches import windows
-from frugalseg.experiments import curve_models, models, width_models
-from frugalseg.lineage import Model, asked_for, made_from, trained_as
 from frugalseg.models.cost import step_flops
 from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
+from frugalseg.study.answers import VERDICTS
+from frugalseg.study.arms import keeping_models
+from frugalseg.study.claims import claim_models
+from frugalseg.study.experiments import curve_models, models, width_models
+from frugalseg.study.lineage import Model, asked_for, made_from, trained_as
+from frugalseg.study.transfers import transfer_models
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
-from frugalseg.transfers import transfer_models
 
 SEGMENTATIONS = "segmentations"
 """The figure that needs models beside the experiments, width scans, learning curves and claims."""
@@ -41,7 +41,7 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     Returns
     -------
     dict
-        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `frugalseg.answers.VERDICTS` -> its models,
+        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `frugalseg.study.answers.VERDICTS` -> its models,
         parents of fine-tuned ones not listed.
     """
     needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}

@@ -20,11 +20,11 @@ from torch import nn
 from frugalseg.data.normalize import normalize, relabel
 from frugalseg.data.stores import IMAGE_COLUMNS, Images, Patches, measure_cells
 from frugalseg.data.synthetic import draw
-from frugalseg.energy import Meter
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.kernels.flows import labels_to_flows
 from frugalseg.plan.features import measure_features
-from frugalseg.provenance import device_name
+from frugalseg.runtime.energy import Meter
+from frugalseg.runtime.provenance import device_name
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run, autocast_type
 from frugalseg.training.sampling import Source

@@ -9,12 +9,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from frugalseg.answers import VERDICTS, leading_answers
 from frugalseg.reporting.embedding import Embedded
 from frugalseg.reporting.glossary import METRIC_DEFINITIONS, READING, TERMS, anchor
 from frugalseg.reporting.markup import to_html, to_inline_html
 from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.reporting.words import listing
+from frugalseg.study.answers import VERDICTS, leading_answers
 
 #: Tables that say how the study was done -> what they are called here. One has the name of a figure, and no more of it.
 METHODS = {
@@ -73,7 +73,7 @@ def front_page(
     config : mapping
         The completed config.
     answers : mapping
-        Name -> what :func:`frugalseg.reporting.answer_file.read_answer` gives.
+        Name -> what :func:`frugalseg.answers.answer_file.read_answer` gives.
     tables, figures : mapping
         Name -> the table as Markdown; name -> the figure. What is missing is left out of the page.
     template : str

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from frugalseg.answers import VERDICTS
 from frugalseg.plan.models import Model, folder_of, requested_models, with_parents
+from frugalseg.study.answers import VERDICTS
 
 _USED_BY_ALL = ("patches", "features", "bins", "selectors")
 
@@ -26,7 +26,7 @@ def record_of(
     hashes : mapping
         Path of every model's checkpoint -> its SHA-256.
     made_on : mapping
-        What the process that writes tables runs on, see `frugalseg.provenance.surroundings`.
+        What the process that writes tables runs on, see `frugalseg.runtime.provenance.surroundings`.
 
     Returns
     -------

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from frugalseg.device import processor_name
-from frugalseg.provenance import package_versions, revision
+from frugalseg.runtime.device import processor_name
+from frugalseg.runtime.provenance import package_versions, revision
 
 
 def versions() -> dict[str, str]:

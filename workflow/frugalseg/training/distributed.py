@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing.errors import record as record_er
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn.parallel import DistributedDataParallel
 
-from frugalseg.logs import record
+from frugalseg.runtime.logs import record
 
 # The first process may wait for the folder of the running state while the others wait for it.
 _PATIENCE = timedelta(days=1)

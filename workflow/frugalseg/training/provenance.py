@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 # A change of that module retrains nothing: the rule of training takes no fingerprint of it.
-from frugalseg.provenance import surroundings
-from frugalseg.provenance import write_json as write
+from frugalseg.runtime.provenance import surroundings
+from frugalseg.runtime.provenance import write_json as write
 
 __all__ = ["describe", "write"]
 
@@ -35,7 +35,7 @@ def describe(
     Returns
     -------
     dict
-        JSON types only; see `frugalseg.provenance.surroundings` for the versions, the revision and the device.
+        JSON types only; see `frugalseg.runtime.provenance.surroundings` for the versions, the revision and the device.
     """
     return {
         "chain": chain,

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.data.stores import Patches
-from frugalseg.fingerprint import fingerprint
 from frugalseg.kernels.augment import random_affine, random_stretch
 from frugalseg.models.cost import step_flops
+from frugalseg.runtime.fingerprint import fingerprint
 from frugalseg.training import checkpoints, lora, schedules
 from frugalseg.training.anchor import Anchor
 from frugalseg.training.average import WeightAverage

@@ -15,9 +15,9 @@ from torch import nn
 
 from frugalseg.chains import parse
 from frugalseg.data.stores import open_patches
-from frugalseg.energy import Meter
 from frugalseg.models import build
 from frugalseg.models.targets import ForegroundAsLogit, UnitFlows
+from frugalseg.runtime.energy import Meter
 from frugalseg.selection import coresets
 from frugalseg.training import checkpoints, provenance
 from frugalseg.training.distributed import all_joules, leads, processes

@@ -35,7 +35,7 @@ def scan_dataset(
     stored : Images
         Training images; no label is read.
     archs : mapping of str to str
-        Name -> arch of every network to describe, see `frugalseg.experiments.width_networks`.
+        Name -> arch of every network to describe, see `frugalseg.study.experiments.width_networks`.
     images, crop : int
         Number of crops, and their side in pixels. Each is the centre of another image; the images are spread evenly.
     caps, seeds : sequence of int

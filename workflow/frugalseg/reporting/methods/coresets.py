@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from frugalseg.chains import ASKING_METHODS, SEEDED_METHODS, Source, parse
-from frugalseg.experiments import study_models
-from frugalseg.lineage import asked
 from frugalseg.reporting.references import References
 from frugalseg.reporting.words import listing, number, plural, words_for
 from frugalseg.selection.typicality import CLUSTERS, NEIGHBOURS
+from frugalseg.study.experiments import study_models
+from frugalseg.study.lineage import asked
 
 _GAINS = {
     "sum": "the submodular gain of {study}, eq. 1",

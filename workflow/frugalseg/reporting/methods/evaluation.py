@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from frugalseg.experiments import cost_fields
-from frugalseg.provenance import package_versions
 from frugalseg.reporting.references import References
 from frugalseg.reporting.words import plural
+from frugalseg.runtime.provenance import package_versions
+from frugalseg.study.experiments import cost_fields
 
 
 def evaluation(config: Mapping[str, Any], references: References) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from frugalseg.experiments import expand, study_models, width_networks
-from frugalseg.lineage import Model, parent_of
 from frugalseg.plan.models import with_parents
 from frugalseg.reporting.methods.networks import TARGETS, network, recursion, ucell_of
 from frugalseg.reporting.methods.optimisation import augmentation, optimisation
 from frugalseg.reporting.references import References
 from frugalseg.reporting.words import listing, number, plural, words_for
+from frugalseg.study.experiments import expand, study_models, width_networks
+from frugalseg.study.lineage import Model, parent_of
+from frugalseg.study.transfers import untrained_recipes
 from frugalseg.training.keep import Keep
 from frugalseg.training.lora import Adapters
-from frugalseg.transfers import untrained_recipes
 
 
 def training(config: Mapping[str, Any], references: References) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from frugalseg.chains import Chain, Source, parse
-from frugalseg.experiments import study_models
-from frugalseg.lineage import parent_of
 from frugalseg.reporting.references import References
 from frugalseg.reporting.words import listing, plural
+from frugalseg.study.experiments import study_models
+from frugalseg.study.lineage import parent_of
 
 
 def transfer(config: Mapping[str, Any], references: References) -> str:

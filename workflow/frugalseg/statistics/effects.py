@@ -1,0 +1,154 @@
+"""Effects that claims are about, from the scores of their models, and whether an effect is on a claim's side of its bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import crossed_contrast
+from frugalseg.statistics.ratios import crossed_ratio, independent_difference
+from frugalseg.study.claims import ROLES
+
+Verdict = Literal["supported", "refuted", "undecided"]
+Fault = Literal["nothing learnt", "nothing to lose", "nothing lost", "start uncertain", "loss uncertain"]
+
+#: Kind -> weights of the parts' means, above and, for ratios, below the line.
+_WEIGHTS: dict[str, tuple[dict[str, float], dict[str, float]]] = {
+    "gain": ({"to": 1, "from": -1}, {}),
+    "equal": ({"to": 1, "from": -1}, {}),
+    "different": ({"to": 1, "from": -1}, {}),
+    "loss": ({"before": 1, "after": -1}, {"before": 1}),
+    "recovery": ({"restored": 1, "after": -1}, {"before": 1, "after": -1}),
+}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a claim is about, as measured.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        With its 95 % interval; NaN where there is no such effect, infinite ends where it may be anything.
+    fault : str or None
+        Why nothing can be said of it, where that is so.
+    """
+
+    estimate: Estimate
+    fault: Fault | None = None
+
+
+def measure(kind: str, scores: Mapping[str, ArrayLike]) -> Effect:
+    """Measure the effect of a kind of claim.
+
+    With the means of a score over seeds and test images, by the part that a model plays:
+
+    - ``gain``, ``equal`` and ``different``: to - from,
+    - ``loss``: (before - after) / before, the share of the score that is lost,
+    - ``recovery``: (restored - after) / (before - after), the share of the loss that is won back,
+    - ``asymmetry``: the loss from before to after, less that from other_before to other_after.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `frugalseg.study.claims.ROLES`.
+    scores : mapping
+        Part -> (seeds, images) in [0, 1], larger is better. Images are the same for all parts, but for those of an asymmetry
+        that begin with ``other_``, which have their own.
+
+    Returns
+    -------
+    Effect
+        Its interval is for other seeds and other images; with one seed it is for other images alone.
+
+    Raises
+    ------
+    ValueError
+        If a part is missing, is not (seeds, images) of finite numbers, or has other images.
+    """
+    missing = [role for role in ROLES[kind] if role not in scores]
+    if missing:
+        raise ValueError(f"a claim of the kind {kind!r} needs the parts {', '.join(ROLES[kind])}; give {missing[0]!r}")
+    if not any(np.any(scores[role]) for role in ROLES[kind]):
+        return Effect(_nothing(), "nothing learnt")
+    if kind == "asymmetry":
+        return _asymmetry(scores)
+    above, below = _WEIGHTS[kind]
+    models = [scores[role] for role in ROLES[kind]]
+    numerator, denominator = ([weights.get(role, 0.0) for role in ROLES[kind]] for weights in (above, below))
+    if not below:
+        return Effect(crossed_contrast(models, numerator))
+    estimate = crossed_ratio(models, numerator, denominator)
+    if math.isnan(estimate.value):
+        return Effect(estimate, "nothing to lose" if kind == "loss" else "nothing lost")
+    if math.isinf(estimate.low) or math.isinf(estimate.high):
+        return Effect(estimate, "start uncertain" if kind == "loss" else "loss uncertain")
+    return Effect(estimate)
+
+
+def effect_of_means(kind: str, means: Mapping[str, float]) -> float:
+    """The effect that :func:`measure` describes, of means that are printed somewhere; NaN where there is no such effect."""
+    if kind == "asymmetry":
+        first, second = (
+            effect_of_means("loss", {role: means[f"{prefix}{role}"] for role in ROLES["loss"]})
+            for prefix in ("", "other_")
+        )
+        return first - second
+    above, below = (math.fsum(weight * means[role] for role, weight in weights.items()) for weights in _WEIGHTS[kind])
+    if not _WEIGHTS[kind][1]:
+        return above
+    return above / below if below > 0 else math.nan
+
+
+def judge(effect: Effect, claim: Mapping[str, Any]) -> Verdict:
+    """Hold an effect against the bound of its claim.
+
+    Parameters
+    ----------
+    effect : Effect
+    claim : mapping
+        ``kind``, and ``at_least``, ``at_most`` or ``margin``.
+
+    Returns
+    -------
+    str
+        "supported" where the whole interval lies on the claim's side of its bound, "refuted" where it lies wholly on the
+        other, else "undecided". Two are ``equal`` where it lies within the margin, which is what two one-sided tests of
+        2.5 % each ask for (Schuirmann 1987), and ``different`` where it lies beyond, above or below.
+    """
+    low, high = effect.estimate.low, effect.estimate.high
+    if math.isnan(effect.estimate.value):
+        return "undecided"
+    if "at_least" in claim:
+        return _side(low >= claim["at_least"], high < claim["at_least"])
+    if "at_most" in claim:
+        return _side(high <= claim["at_most"], low > claim["at_most"])
+    within = -claim["margin"] < low and high < claim["margin"]
+    beyond = low > claim["margin"] or high < -claim["margin"]
+    return _side(within, beyond) if claim["kind"] == "equal" else _side(beyond, within)
+
+
+def _asymmetry(scores: Mapping[str, ArrayLike]) -> Effect:
+    first, second = (
+        measure("loss", {role: scores[f"{prefix}{role}"] for role in ROLES["loss"]}) for prefix in ("", "other_")
+    )
+    fault = first.fault or second.fault
+    # A direction in which nothing was learnt has nothing to lose.
+    fault = "nothing to lose" if fault == "nothing learnt" else fault
+    return Effect(independent_difference(first.estimate, second.estimate), fault)
+
+
+def _side(on_its: bool, on_the_other: bool) -> Verdict:
+    if on_its:
+        return "supported"
+    return "refuted" if on_the_other else "undecided"
+
+
+def _nothing() -> Estimate:
+    return Estimate(math.nan, math.nan, math.nan)

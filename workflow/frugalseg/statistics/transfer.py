@@ -1,0 +1,133 @@
+"""What learning one dataset after another does to all of them: the transfer matrix and its three sums.
+
+R[i, j] is the score on the test images of dataset j after stage i. Of T datasets, one a stage, Lopez-Paz & Ranzato (2017,
+section 3) define
+
+- average: the mean over all j of R[T, j];
+- backward transfer: the mean over j < T of R[T, j] - R[j, j], below 0 where learning goes on at the cost of what was learned;
+- forward transfer: the mean over j > 1 of R[j - 1, j] - b[j], above 0 where what was learned serves what is not learned yet;
+  b is the score of a network that has learned nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import crossed_mean, crossed_mean_of_sets
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Path:
+    """Scores along a chain.
+
+    Attributes
+    ----------
+    learned : mapping of str to int
+        Dataset -> number of the row after which it is learned, from 1 on, in the order of learning. Where a stage joins
+        several new datasets, all are learned at once; of one that is replayed later, the first time counts.
+    scores : mapping of str to np.ndarray
+        Dataset -> (rows, seeds, images). Row 0 is what stands for chance, row i the model after stage i.
+    """
+
+    learned: Mapping[str, int]
+    scores: Mapping[str, Scores]
+
+    @property
+    def stages(self) -> int:
+        return len(next(iter(self.scores.values()))) - 1
+
+    @property
+    def seeds(self) -> int:
+        return next(iter(self.scores.values())).shape[1]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What is said of the scores along a chain.
+
+    Attributes
+    ----------
+    matrix : mapping of str to tuple of Estimate
+        Dataset -> its mean score in every row.
+    average, backward, forward : Estimate
+        See the module.
+    """
+
+    matrix: Mapping[str, tuple[Estimate, ...]]
+    average: Estimate
+    backward: Estimate
+    forward: Estimate
+
+
+def transfer(path: Path) -> Transfer:
+    """Transfer matrix of a chain, with intervals for other seeds and other test images.
+
+    Parameters
+    ----------
+    path : Path
+        A seed stands for the same run in all rows, so that differences are paired by seed and by image.
+
+    Raises
+    ------
+    ValueError
+        When the scores are not finite, there are fewer than two images of a dataset, or all datasets are learned in one
+        stage.
+    """
+    if len(set(path.learned.values())) < 2:
+        raise ValueError("a chain that learns all of its datasets in one stage transfers nothing; give it two stages")
+    changes = [
+        path.scores[dataset][-1] - path.scores[dataset][row]
+        for dataset, row in path.learned.items()
+        if row < path.stages
+    ]
+    gains = [
+        path.scores[dataset][row - 1] - path.scores[dataset][0] for dataset, row in path.learned.items() if row > 1
+    ]
+    return Transfer(
+        matrix={dataset: tuple(map(crossed_mean, scores)) for dataset, scores in path.scores.items()},
+        average=crossed_mean_of_sets([scores[-1] for scores in path.scores.values()]),
+        backward=crossed_mean_of_sets(changes),
+        forward=crossed_mean_of_sets(gains),
+    )
+
+
+def compare_ends(paths: Sequence[Path], *, level: float = 0.95) -> dict[tuple[int, int], Estimate]:
+    """Differences of the average scores at the end of chains that learn the same datasets.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of the same datasets, seeds and test images; two or more.
+    level : float
+        Probability that all intervals together are meant to cover (Bonferroni), so that the best may be picked by them.
+
+    Returns
+    -------
+    dict
+        Numbers of two paths, the better one first -> its average less that of the other. Paired by image and by seed.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than two paths, or they are not of the same datasets.
+    """
+    if len(paths) < 2 or any(path.scores.keys() != paths[0].scores.keys() for path in paths):
+        raise ValueError("ends are compared of two or more paths through the same datasets")
+    pairs = list(combinations(range(len(paths)), 2))
+    found = {}
+    for pair in pairs:
+        ends = [np.mean([scores[-1].mean() for scores in paths[number].scores.values()]) for number in pair]
+        better, other = pair if ends[0] >= ends[1] else pair[::-1]
+        differences = [
+            scores[-1] - paths[other].scores[dataset][-1] for dataset, scores in paths[better].scores.items()
+        ]
+        found[better, other] = crossed_mean_of_sets(differences, level=1 - (1 - level) / len(pairs))
+    return found

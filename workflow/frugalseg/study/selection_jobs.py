@@ -1,0 +1,110 @@
+"""The jobs that put patches in order for a chain, and those that they rest on: what a selection costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from frugalseg.chains import ASKING_METHODS, SEEDED_METHODS, ChainError, Stage, Subset, parse
+from frugalseg.study.experiments import Entry, expand
+from frugalseg.study.lineage import asked, lineage
+
+SELECTOR = "selector"
+"""Field of the chains that an experiment compares selectors by."""
+
+
+class SelectionJobs(NamedTuple):
+    """Names of benchmarks, ``select/cyto-dq``, below ``results/STUDY/benchmarks`` and without their ending.
+
+    Attributes
+    ----------
+    orders : list of str
+        Jobs that put patches in order.
+    bases : list of str
+        What these rest on: the features of the patches, or the training of the model that is asked.
+    """
+
+    orders: list[str]
+    bases: list[str]
+
+
+def shows_selectors(experiment: Mapping[str, Any]) -> bool:
+    """Whether the table of an experiment is laid out by selectors."""
+    return SELECTOR in (*experiment["pivot"]["rows"], *experiment["pivot"]["columns"])
+
+
+def selection_jobs(experiment: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, dict[int, SelectionJobs]]:
+    """Jobs of selection of an experiment, chain -> seed -> jobs; empty where its table does not show selectors."""
+    if not shows_selectors(experiment):
+        return {}
+    found: dict[str, dict[int, SelectionJobs]] = {}
+    for entry in expand(experiment):
+        for seed in entry.seeds:
+            found.setdefault(entry.chain, {})[seed] = jobs_of_chain(entry.chain, seed, config)
+    return found
+
+
+def jobs_of_chain(chain: str, seed: int, config: Mapping[str, Any]) -> SelectionJobs:
+    """Jobs of selection of all stages of a chain, each once; none of a chain that takes all patches."""
+    orders: dict[str, None] = {}
+    bases: dict[str, None] = {}
+    for source in (source for stage in parse(chain).stages for source in stage.sources if source.subset):
+        name, selector = f"{source.dataset}-{source.subset.selector}", config["selectors"][source.subset.selector]
+        if selector["method"] in SEEDED_METHODS:
+            orders[f"draw/{name}-seed{seed}"] = None
+        elif selector["method"] in ASKING_METHODS:
+            orders[f"ask/{name}"] = None
+            models = lineage(asked(selector), config["recipes"])
+            bases |= {f"train/{recipe}/{asked_chain}/seed{number}": None for recipe, asked_chain, number in models}
+        else:
+            orders[f"select/{name}"] = None
+            bases |= {} if "checkpoint" in config["features"] else {"pretrain_autoencoder": None}
+            bases[f"embed/{source.dataset}"] = None
+    return SelectionJobs(list(orders), list(bases))
+
+
+def chance_problems(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Experiments with chains whose selector is compared, but with no random choice of as many patches in the study.
+
+    Yields
+    ------
+    str, str
+        Name of the experiment, and what is wrong.
+    """
+    random = [name for name, selector in config["selectors"].items() if selector["method"] == "random"]
+    entries = {name: _entries(experiment) for name, experiment in config["experiments"].items()}
+    trained = {(entry.recipe, entry.chain) for found in entries.values() for entry in found}
+    for name, found in entries.items():
+        for entry in found:
+            chances = _by_chance(entry.chain, random or ["random"], config["selectors"])
+            if SELECTOR not in entry.fields or any((entry.recipe, chance) in trained for chance in chances):
+                continue
+            yield (
+                name,
+                f"experiments.{name} compares selectors, but the study has no random choice beside {entry.chain!r}; add the "
+                f"chain {chances[0]!r} with the recipe {entry.recipe!r}",
+            )
+
+
+def _entries(experiment: Mapping[str, Any]) -> list[Entry]:
+    try:
+        return expand(experiment)
+    except (ValueError, ChainError):
+        # The checks of chains tell it.
+        return []
+
+
+def _by_chance(chain: str, random: Iterable[str], selectors: Mapping[str, Any]) -> list[str]:
+    """A chain with a random choice in place of every selector that draws no lots; itself where there is none."""
+    return ["_to_".join(_stage_by_chance(stage, name, selectors) for stage in parse(chain).stages) for name in random]
+
+
+def _stage_by_chance(stage: Stage, name: str, selectors: Mapping[str, Any]) -> str:
+    drawn = []
+    for source in stage.sources:
+        subset = source.subset
+        # An unknown selector is told by the checks of chains.
+        if subset and subset.selector in selectors and selectors[subset.selector]["method"] not in SEEDED_METHODS:
+            subset = Subset(name, subset.number, subset.share)
+        drawn.append(source.dataset + (f"@{subset}" if subset else ""))
+    return "+".join(drawn)
