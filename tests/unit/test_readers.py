@@ -13,8 +13,9 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from frugalseg.data.checks import DataError, Problems
+from frugalseg.data.decode import read_image, read_label_image
 from frugalseg.data.normalize import normalize, select_channels
-from frugalseg.data.readers import bbbc038, monuseg, pairs, read_image, read_label_image
+from frugalseg.data.readers import bbbc038, monuseg, pairs
 from frugalseg.data.sources import listing, samples
 from frugalseg.evaluation.metrics import per_image
 

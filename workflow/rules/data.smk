@@ -33,6 +33,8 @@ rule prepare:
             "frugalseg.data.sources",
             "frugalseg.data.readers",
             "frugalseg.data.checks",
+            "frugalseg.data.decode",
+            "frugalseg.data.regions",
             "frugalseg.data.normalize",
             "frugalseg.data.patches",
             "frugalseg.data.stores",

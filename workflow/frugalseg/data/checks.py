@@ -29,13 +29,7 @@ class Problems:
         self._lines.append(line)
 
     def raise_any(self, name: str) -> None:
-        """Raise every fault noted so far for the dataset `name`.
-
-        Raises
-        ------
-        DataError
-            If there is any.
-        """
+        """Raise every fault noted so far for the dataset `name`, if there is any."""
         if self._lines:
             count = "1 problem" if len(self._lines) == 1 else f"{len(self._lines)} problems"
             raise DataError(f"the dataset {name} has {count}:\n" + "\n".join(f"  - {line}" for line in self._lines))
@@ -63,14 +57,10 @@ class Register:
             )
 
     def add_content(self, split: str, pixels: np.ndarray, file: str) -> tuple[str | None, str | None]:
-        """Note the pixels of an image.
+        """Note the pixels of an image; returns a fault and a twin, or None for each.
 
-        Returns
-        -------
-        fault : str or None
-            If the identical image is in another split: the test would be on an image trained on.
-        twin : str or None
-            File of the identical image in the same split, which is only worth a note.
+        The fault: the identical image is in another split, so the test would be on an image trained on. The twin: the
+        file of the identical image in the same split, which is only worth a note.
         """
         content = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
         first_split, first_file = self._contents.setdefault(content, (split, file))
@@ -132,17 +122,7 @@ def examples(names: Sequence[str]) -> str:
 
 
 def nothing_found(root: Path, pattern: str, key: str) -> str:
-    """The fault of a pattern that no file fits, with what lies where the files were looked for.
-
-    Parameters
-    ----------
-    root : Path
-        Folder the pattern starts from.
-    pattern : str
-        Path with wildcards, relative to `root`.
-    key : str
-        Key of the dataset's split options that holds the pattern.
-    """
+    """The fault of a `pattern` below `root` that no file fits, with what lies there; `key` is the option that holds it."""
     fixed = []
     for part in Path(pattern).parent.parts:
         if "*" in part or "{" in part:

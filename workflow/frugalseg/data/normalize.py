@@ -13,26 +13,10 @@ Channels = Literal["grey"] | Sequence[int]
 
 
 def select_channels(pixels: np.ndarray, channels: Channels, file: str) -> np.ndarray:
-    """Pick or average the channels of an image.
+    """One or two channels (1 or 2, H, W) float32 of an image (C, H, W).
 
-    Parameters
-    ----------
-    pixels : np.ndarray
-        (C, H, W), any real dtype.
-    channels : "grey" or two ints
-        "grey" keeps a single channel and averages colour to one; two indices pick cytoplasm and nucleus.
-    file : str
-        File of the image, for messages.
-
-    Returns
-    -------
-    np.ndarray
-        (1, H, W) or (2, H, W) float32.
-
-    Raises
-    ------
-    DataError
-        If "grey" is asked of an image that is neither grey nor colour, or a channel does not exist.
+    "grey" keeps a single channel and averages colour to one; two indices pick cytoplasm and nucleus. `file` is for
+    messages.
     """
     count = len(pixels)
     if channels == "grey":
@@ -51,36 +35,16 @@ def select_channels(pixels: np.ndarray, channels: Channels, file: str) -> np.nda
 
 
 def normalize(pixels: np.ndarray) -> np.ndarray:
-    """Bring each channel of an image to the range from its 1st to its 99th percentile.
+    """Each channel of an image (C, H, W), finite, as float32: 0 at its 1st percentile and 1 at its 99th, not clipped.
 
-    A channel of which so few pixels differ that the percentiles are equal is brought to its full range instead.
-
-    Parameters
-    ----------
-    pixels : np.ndarray
-        (C, H, W), finite.
-
-    Returns
-    -------
-    np.ndarray
-        (C, H, W) float32, 0 at the 1st percentile and 1 at the 99th, not clipped; 0 for a constant channel.
+    A channel of which so few pixels differ that the percentiles are equal is brought to its full range instead; a
+    constant one is 0.
     """
     return np.stack([_normalize_channel(channel) for channel in pixels])
 
 
 def relabel(labels: np.ndarray) -> np.ndarray:
-    """Number the cells of a label image 1..n in the order of their numbers, so that none is skipped.
-
-    Parameters
-    ----------
-    labels : np.ndarray
-        (H, W) integer or bool, 0 is background.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W) int32.
-    """
+    """Number the cells of a label image (H, W) 1..n in the order of their numbers, so that none is skipped; int32."""
     numbers, positions = np.unique(labels, return_inverse=True)
     skipped = 0 if numbers[0] == 0 else 1
     return (positions.reshape(labels.shape) + skipped).astype(np.int32)

@@ -22,18 +22,11 @@ _MOST_CELLS = np.iinfo(np.uint16).max
 
 
 def windows(height: int, width: int, size: int, stride: int, border: Border = "pad") -> list[tuple[int, int]]:
-    """Upper left corners (y, x) of the windows of an image, row by row.
+    """Upper left corners (y, x) of the windows of an image, row by row, `stride` pixels apart.
 
-    Parameters
-    ----------
-    height, width : int
-        Size of the image in pixels.
-    size, stride : int
-        Height and width of a window, and the distance between neighbours, in pixels.
-    border : {"pad", "drop"}
-        "pad" takes every multiple of the stride that lies inside the image, so the last windows may hang over its border;
-        this gives the 2,997 patches that Zhao & Chen 2025 count in 37 MoNuSeg images of 1000 x 1000. "drop" takes the
-        windows that fit, none if the image is smaller than a window.
+    "pad" takes every multiple of the stride that lies inside the image, so the last windows may hang over its border; this
+    gives the 2,997 patches that Zhao & Chen 2025 count in 37 MoNuSeg images of 1000 x 1000. "drop" takes the windows that
+    fit, none if the image is smaller than a window.
     """
     overhang = {"pad": size - 1, "drop": 0}[border]
     rows, columns = (range(0, length - size + overhang + 1, stride) for length in (height, width))
@@ -43,25 +36,11 @@ def windows(height: int, width: int, size: int, stride: int, border: Border = "p
 def cut(
     images: Images, folder: str | Path, *, size: int, stride: int, border: Border = "pad", most: int | None = None
 ) -> None:
-    """Cut images into patches, compute their target flows, and write a patch store.
+    """Cut images into patches, compute their target flows, and write a patch store to `folder`.
 
-    What hangs over the border is the reflected image, without labels. Cells are numbered 1..n in each patch.
-
-    Parameters
-    ----------
-    images : Images
-        Whole images.
-    folder : str or Path
-        Folder of the patch store.
-    size, stride, border
-        The grid of windows, see `windows`.
-    most : int, optional
-        Write no more than this many patches, spread evenly over all; without it, all.
-
-    Raises
-    ------
-    ValueError
-        If `border` is "drop" and images are smaller than a patch (all are named).
+    What hangs over the border is the reflected image, without labels. Cells are numbered 1..n in each patch. The grid is
+    that of `windows`; of its patches no more than `most` are written, spread evenly over all. If `border` is "drop" and
+    images are smaller than a patch, a ValueError names them all.
     """
     table = _table(images, size, stride, border)
     if most is not None and most < len(table):

@@ -25,31 +25,11 @@ def prepare(
 ) -> dict[str, Any]:
     """Read, check and normalise both splits of a dataset, and write an image store for each.
 
-    One image is held at a time. At the worst it takes some 50 bytes a pixel, so one of 10,000 x 10,000 takes 5 GB.
-
-    Parameters
-    ----------
-    dataset : mapping
-        The dataset, as its file in config/datasets describes it, with defaults filled in.
-    name : str
-        Name of the dataset, for messages and the report.
-    data_root : str or Path
-        What ``{data_root}`` stands for in the dataset's ``root``.
-    folder_train, folder_test : str or Path
-        Folders of the two stores.
-
-    Returns
-    -------
-    dict
-        Report that can be written as JSON: the dataset's name and title and, for each split, numbers of images and cells,
-        mean cell diameter (px), sizes, what readers had to resolve, and images that are identical. Where the number of
-        training patches is published, also that number beside the one that these images give (``published_patches``);
-        a difference is said on standard error too, since other images than the published ones may be meant.
-
-    Raises
-    ------
-    DataError
-        Listing every problem of every file of both splits; nothing is written then.
+    `dataset` is as its file in config/datasets describes it, with defaults filled in. One image is held at a time; at the
+    worst it takes some 50 bytes a pixel, so one of 10,000 x 10,000 takes 5 GB. Returns a report that can be written as
+    JSON. Where the number of training patches is published it has that number beside the one that these images give, and
+    a difference is said on standard error too, since other images than the published ones may be meant. A DataError lists
+    every problem of every file of both splits; nothing is written then.
     """
     problems, register = Problems(), Register()
     with ImageWriter(folder_train) as train, ImageWriter(folder_test) as test:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,37 +12,28 @@ from typing import Any
 import numpy as np
 
 from frugalseg.data.checks import DataError, Problems, partner_fault
-from frugalseg.data.readers import Sample, bbbc038, coco, monuseg, nnunet, pairs
+from frugalseg.data.readers import Sample
 
 SPLITS = ("train", "test")
-READERS = {"pairs": pairs, "bbbc038": bbbc038, "monuseg": monuseg, "coco": coco, "nnunet": nnunet}
+
+
+def reader(name: str) -> ModuleType:
+    """The reader of a layout: the module of this name in `frugalseg.data.readers`."""
+    return import_module(f"frugalseg.data.readers.{name}")
 
 
 def samples(dataset: Mapping[str, Any], split: str, data_root: str | Path, problems: Problems) -> Iterator[Sample]:
-    """Load the images of one split, one after another.
+    """Load the images of the split "train" or "test", one after another, in the order of their names.
 
-    Parameters
-    ----------
-    dataset : mapping
-        The dataset, as its file in config/datasets describes it.
-    split : {"train", "test"}
-        Which part.
-    data_root : str or Path
-        What ``{data_root}`` stands for in the dataset's ``root``.
-    problems : Problems
-        Files that are missing or cannot be read are noted here, and left out.
-
-    Yields
-    ------
-    Sample
-        In the order of the names.
+    `dataset` is as its file in config/datasets describes it, `data_root` is what ``{data_root}`` stands for in its
+    ``root``. Files that are missing or cannot be read are noted in `problems`, and left out.
     """
     if dataset["source"] == "synthetic":
         yield from _drawn(dataset, split)
         return
-    reader = READERS[dataset["reader"]]
+    layout = reader(dataset["reader"])
     try:
-        cases = reader.find(root_of(dataset, data_root), dataset["splits"][split])
+        cases = layout.find(root_of(dataset, data_root), dataset["splits"][split])
     except DataError as error:
         problems.add(f"{split}: {error}")
         return
@@ -50,7 +42,7 @@ def samples(dataset: Mapping[str, Any], split: str, data_root: str | Path, probl
             problems.add(fault)
             continue
         try:
-            sample = reader.load(case)
+            sample = layout.load(case)
         except DataError as error:
             problems.add(str(error))
             continue
@@ -64,11 +56,14 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
     """
     if dataset["source"] == "synthetic":
         return "drawn"
-    root = root_of(dataset, data_root)
+    root, layout = root_of(dataset, data_root), reader(dataset["reader"])
     files: set[Path] = set()
-    for split in SPLITS:
+    for options in (dataset["splits"][split] for split in SPLITS):
         try:
-            files.update(_files(READERS[dataset["reader"]], root, dataset["splits"][split]))
+            if hasattr(layout, "files"):
+                files.update(layout.files(root, options))
+            else:
+                files.update(file for case in layout.find(root, options) for file in case.files())
         except DataError:
             continue
     digest = hashlib.sha256()
@@ -76,12 +71,6 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
         status = file.stat()
         digest.update(f"{file.relative_to(root).as_posix()} {status.st_size} {int(status.st_mtime)}\n".encode())
     return f"{len(files)} files, sha256 {digest.hexdigest()}"
-
-
-def _files(reader: ModuleType, root: Path, options: Mapping[str, Any]) -> Iterator[Path]:
-    if hasattr(reader, "files"):
-        return reader.files(root, options)
-    return (file for case in reader.find(root, options) for file in case.files())
 
 
 def root_of(dataset: Mapping[str, Any], data_root: str | Path) -> Path:

@@ -25,37 +25,23 @@ _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True)
 class Patches:
-    """Patches of one dataset with their labels and target flows.
-
-    Attributes
-    ----------
-    images : np.memmap
-        (N, C, H, W) float16, normalised.
-    labels : np.memmap
-        (N, H, W) uint16, 1..n in each patch, 0 is background.
-    flows : np.memmap
-        (N, 2, H, W) float16, unit vectors (y, x), 0 outside cells.
-    table : pd.DataFrame
-        N rows: patch, image, y, x, cells, diameter.
-    """
+    """Patches of one dataset with their labels and target flows."""
 
     images: np.memmap
+    """(N, C, H, W) float16, normalised."""
     labels: np.memmap
+    """(N, H, W) uint16, 1..n in each patch, 0 is background."""
     flows: np.memmap
+    """(N, 2, H, W) float16, unit vectors (y, x), 0 outside cells."""
     table: pd.DataFrame
+    """N rows: patch, image, y, x, cells, diameter."""
 
     def __len__(self) -> int:
         return len(self.table)
 
 
 class Images:
-    """Whole images of one split, read from memory-mapped flat arrays.
-
-    Attributes
-    ----------
-    table : pd.DataFrame
-        One row per image: image, channels, height, width, cells, diameter.
-    """
+    """Whole images of one split, read from memory-mapped flat arrays; `table` has one row of IMAGE_COLUMNS for each."""
 
     def __init__(self, table: pd.DataFrame, pixels: np.memmap, labels: np.memmap) -> None:
         self.table = table
@@ -94,13 +80,7 @@ class Images:
 
 
 def open_patches(folder: str | Path) -> Patches:
-    """Patches of the store in `folder`, memory-mapped read-only.
-
-    Raises
-    ------
-    ValueError
-        If the arrays and the table differ in length.
-    """
+    """Patches of the store in `folder`, memory-mapped read-only."""
     folder = Path(folder)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "flows")}
     table = _read_table(folder / "patches.csv")
@@ -111,13 +91,7 @@ def open_patches(folder: str | Path) -> Patches:
 
 
 def open_images(folder: str | Path) -> Images:
-    """Images of the store in `folder`, memory-mapped read-only.
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not hold as many pixels as the table says.
-    """
+    """Images of the store in `folder`, memory-mapped read-only."""
     folder = Path(folder)
     images = Images(
         _read_table(folder / "images.csv"),
@@ -147,17 +121,7 @@ class ImageWriter:
         return self
 
     def add(self, name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Append one image.
-
-        Parameters
-        ----------
-        name : str
-            Name of the image, unique in the store.
-        pixels : np.ndarray
-            (C, H, W), normalised.
-        labels : np.ndarray
-            (H, W) integer, 0 is background.
-        """
+        """Append one image: its unique name, pixels (C, H, W), normalised, and integer labels (H, W)."""
         self._pixels.append(to_float16(pixels))
         self._labels.append(labels)
         self._rows.append((name, *pixels.shape, *measure_cells(labels)))
@@ -176,18 +140,9 @@ class ImageWriter:
 
 
 class PatchWriter:
-    """Writes a patch store of a known number of patches.
+    """Writes a patch store: `table` has the patch, image, y, x of every patch, whose cells and diameter are filled in.
 
     Used as a context: leaving it moves the files into place, leaving it by an exception removes what was written.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Folder of the store; made if it is missing.
-    table : pd.DataFrame
-        patch, image, y, x of every patch; cells and diameter are filled in as patches are written.
-    channels, size : int
-        Channels of the images; height and width of a patch in pixels.
     """
 
     def __init__(self, folder: str | Path, table: pd.DataFrame, channels: int, size: int) -> None:
@@ -234,18 +189,7 @@ class PatchWriter:
 
 
 def measure_cells(labels: np.ndarray) -> tuple[int, float]:
-    """Number of cells and their mean equivalent diameter from a label image.
-
-    Parameters
-    ----------
-    labels : np.ndarray
-        (H, W) integer, 0 is background.
-
-    Returns
-    -------
-    tuple of int and float
-        Number of labels; mean of ``2 sqrt(area / pi)`` over them in pixels, 0 if there is none.
-    """
+    """Number of cells of a label image (H, W) and the mean of their ``2 sqrt(area / pi)`` in pixels, 0 if there is none."""
     areas = np.unique(labels[labels > 0], return_counts=True)[1]
     if len(areas) == 0:
         return 0, 0.0

@@ -12,12 +12,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
 from frugalseg.data.downloads.description import DownloadError
-from frugalseg.data.downloads.progress import in_units
+from frugalseg.data.downloads.transfer import in_units
 
 _CHUNK = 1 << 20
 # What macOS adds to its archives.
@@ -25,8 +24,7 @@ _LITTER = {"__MACOSX", ".DS_Store"}
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
 
 
-@dataclass(frozen=True)
-class _Member:
+class _Member(NamedTuple):
     """A regular file of an archive: its path, its bytes as the archive declares them, and how to open it."""
 
     path: PurePosixPath
@@ -43,50 +41,35 @@ def unpack(archive: Path, folder: Path, *, free: int, declared: int | None = Non
     """Unpack an archive to a folder, which is there as a whole or not at all.
 
     A single folder that holds everything else is left away, whatever its name: ``train.zip`` with ``train/1.png`` and
-    one with ``1.png`` both give ``folder/1.png``. Every member is looked at before the first is written.
-
-    Parameters
-    ----------
-    archive : Path
-        A zip archive, or a tar archive of any compression.
-    folder : Path
-        Where its files go; must not be there, or be empty.
-    free : int
-        Bytes that the disk has room for.
-    declared : int or None
-        The most bytes that its description says it unpacks to.
-
-    Raises
-    ------
-    DownloadError
-        If the archive is damaged, protected by a password, larger than allowed or has a member that is absolute, leaves
-        the folder, or is a link or a device. Names the archive and the member.
+    one with ``1.png`` both give ``folder/1.png``. Every member is looked at before the first is written. `free` bytes
+    are on the disk, `declared` is the most that the archive may hold. Raises `DownloadError`, which names the member.
     """
-    with _members(archive) as listed:
-        members = _worth_unpacking(archive, listed, free, declared)
-        names = _without_common_folder(members)
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for member, name in zip(members, names, strict=True):
-            _write(archive, member, partial / name)
+    try:
+        with _members(archive) as listed:
+            members = _worth_unpacking(archive, listed, free, declared)
+            first = {member.path.parts[0] for member in members}
+            nested = len(first) == 1 and all(len(member.path.parts) > 1 for member in members)
+            partial = folder.with_name(f"{folder.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            for member in members:
+                _write(archive, member, partial.joinpath(*member.path.parts[nested:]))
+    except _DAMAGED as error:
+        raise DownloadError(
+            f"{archive}: is damaged or no zip or tar archive ({error}); delete it and fetch it again"
+        ) from error
     partial.replace(folder)
 
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[_Member]]:
     """The files of an archive, checked one by one; the archive is open as long as the context."""
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                yield _zip_members(archive, opened)
-        else:
-            with tarfile.open(archive) as opened:
-                yield _tar_members(archive, opened)
-    except _DAMAGED as error:
-        raise DownloadError(
-            f"{archive}: is damaged or no zip or tar archive ({error}); delete it and fetch it again"
-        ) from error
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            yield _zip_members(archive, opened)
+    else:
+        with tarfile.open(archive) as opened:
+            yield _tar_members(archive, opened)
 
 
 def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:
@@ -94,8 +77,9 @@ def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:
         path = _inside(archive, info.filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            what = "a link" if kind == stat.S_IFLNK else "neither file nor folder"
-            raise _refused(archive, info.filename, f"is {what}")
+            raise _refused(
+                archive, info.filename, f"is {'a link' if kind == stat.S_IFLNK else 'neither file nor folder'}"
+            )
         if info.flag_bits & 0x1:
             raise DownloadError(
                 f"{archive}: its member {info.filename!r} is protected by a password; unpack it by hand with the password "
@@ -159,12 +143,6 @@ def _worth_unpacking(archive: Path, members: Iterator[_Member], free: int, decla
     if not kept:
         raise DownloadError(f"{archive}: holds no file; delete it and fetch it again")
     return kept
-
-
-def _without_common_folder(members: list[_Member]) -> list[PurePosixPath]:
-    first = {member.path.parts[0] for member in members}
-    nested = len(first) == 1 and all(len(member.path.parts) > 1 for member in members)
-    return [PurePosixPath(*member.path.parts[1:]) if nested else member.path for member in members]
 
 
 def _write(archive: Path, member: _Member, target: Path) -> None:

@@ -15,37 +15,22 @@ class DownloadError(ValueError):
 
 @dataclass(frozen=True)
 class Download:
-    """One file of a dataset, as its file in config/datasets describes it.
-
-    Attributes
-    ----------
-    key : str
-        What the lock file calls it: ``bbbc038/stage1_train.zip``.
-    path : Path
-        Where the file itself belongs.
-    folder : Path or None
-        Where an archive is unpacked to; None for a file that is used as it is.
-    urls : tuple of str
-        Addresses of the same file, tried in order; empty where it has to be fetched by hand.
-    page, steps : str
-        By hand: the page to visit, and what to do there.
-    size : int or None
-        Bytes of the file, where they are known.
-    sha256 : str or None
-        Sixty-four hexadecimal digits, where they are known.
-    unpacked_size : int or None
-        The most bytes that the archive may hold, where they are known.
-    """
+    """One file of a dataset, as its file in config/datasets describes it; None or empty is what is not known."""
 
     key: str
+    """What the lock file calls it: ``bbbc038/stage1_train.zip``."""
     path: Path
+    """Where the file itself belongs."""
     folder: Path | None = None
+    """Where an archive is unpacked to; None for a file that is used as it is."""
     urls: tuple[str, ...] = ()
+    """Addresses of the same file, tried in order; empty where it has to be fetched by hand, from ``page`` by ``steps``."""
     page: str = ""
     steps: str = ""
     size: int | None = None
     sha256: str | None = None
     unpacked_size: int | None = None
+    """The most bytes that the archive may hold."""
 
     @classmethod
     def of(cls, description: str, name: str, block: Mapping[str, Any], root: Path) -> Download:
@@ -89,23 +74,10 @@ def revision(download: Download, receipt: Path) -> int:
 def needed(
     config: Mapping[str, Any], datasets: Mapping[str, Any], weights: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """What a study needs to fetch, by the file of config/datasets that says so.
+    """What a study needs to fetch, by the file of config/datasets that says so: its ``root``, ``datasets`` and ``files``.
 
-    Parameters
-    ----------
-    config : mapping
-        The config of the study, whose ``datasets`` maps each name to a file of config/datasets.
-    datasets : mapping
-        The content of these files by the study's names. Their ``downloads`` are taken out of them: another mirror
-        makes no other dataset.
-    weights : mapping
-        The content of the files that the checkpoint of the features is from, by their names.
-
-    Returns
-    -------
-    dict
-        For each file of config/datasets its ``root``, the ``datasets`` of the study that it is for (none for weights) and
-        ``files``, the blocks of its downloads by their names.
+    `datasets` and `weights` are the content of these files. The ``downloads`` of `datasets` are taken out of them:
+    another mirror makes no other dataset.
     """
     downloads: dict[str, dict[str, Any]] = {}
     for name, description in config["datasets"].items():

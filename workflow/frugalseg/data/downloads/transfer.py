@@ -11,16 +11,15 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from typing import Any, TypeVar
+
+import requests
+import urllib3
 
 from frugalseg.data.downloads.description import DownloadError
-from frugalseg.data.downloads.progress import Progress, in_time, in_units
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
@@ -29,6 +28,9 @@ _ATTEMPTS = 6
 _LONGEST_PAUSE = 60.0
 _LONGEST_RETRY_AFTER = 600.0
 _PASSING = {408, 425, 429}
+# No name, nobody there, or somebody else there: another second changes nothing.
+_FINAL = (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
+_SECONDS_BETWEEN_LINES = 10.0
 
 Say = Callable[[str], None]
 Verified = TypeVar("Verified")
@@ -51,44 +53,35 @@ class _RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class _Origin:
-    """Where the bytes of a partial file are from: address, version as If-Range takes it, bytes of the whole file."""
+class _Goal:
+    """What is to come: the file's place, its bytes where they are known, and who is told and asked on the way."""
 
-    url: str
-    version: str | None
-    total: int | None
-
-
-class _Partial:
-    """The bytes that are there already, and their origin."""
-
-    def __init__(self, target: Path) -> None:
-        self.path = target.with_name(f"{target.name}.partial")
-        self._note = target.with_name(f"{target.name}.partial.json")
+    target: Path
+    size: int | None
+    require_room: Callable[[int, int], None]
+    say: Say
 
     @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
+    def partial(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.partial")
 
-    def origin(self) -> _Origin | None:
+    @property
+    def note(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.partial.json")
+
+    def bytes_there(self) -> int:
+        return self.partial.stat().st_size if self.partial.exists() else 0
+
+    def origin(self) -> dict[str, Any]:
+        """Address, version as If-Range takes it and whole size of the bytes that are there; empty if not known."""
         try:
-            return _Origin(**json.loads(self._note.read_text(encoding="utf-8")))
+            return dict(json.loads(self.note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            # Without a whole note the bytes cannot be used; the transfer starts over.
-            return None
+            return {}
 
-    def start_over(self, origin: _Origin) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_bytes(b"")
-        self._note.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
-
-    def move_to(self, target: Path) -> None:
-        self.path.replace(target)
-        self._note.unlink(missing_ok=True)
+    def forget(self) -> None:
+        self.partial.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
 
 
 def transfer(
@@ -101,50 +94,27 @@ def transfer(
     say: Say,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[str, Verified]:
-    """Bring a file from the first of its mirrors that has it, and move it into place once it is verified.
+    """Bring a file of `size` bytes from the first address that has it, and move it into place once it is verified.
 
-    Parameters
-    ----------
-    urls : sequence of str
-        Addresses of the file, http or https, tried in order.
-    target : Path
-        Where it goes.
-    size : int or None
-        Its bytes, where they are known: a server that announces another number is not asked further.
-    verify : callable
-        Takes the path of the whole file under its partial name, and raises `WrongContentError` if it is another one.
-    require_room : callable
-        Takes the bytes still to come and those of the whole file, and raises `DownloadError` if the disk has no room.
-    say : callable
-        Takes a line on how it goes.
-    sleep : callable
-        Waits for a number of seconds.
-
-    Returns
-    -------
-    tuple
-        The address that it came from, and what `verify` gave.
-
-    Raises
-    ------
-    DownloadError
-        If no mirror has the file, with what was wrong with each.
+    `verify` takes the whole file's path and raises `WrongContentError` if it is another file; `require_room` takes the
+    bytes still to come and those of the whole. Returns the address and what `verify` gave; raises `DownloadError` with
+    what was wrong with each mirror if none has the file.
     """
-    partial = _Partial(target)
+    goal = _Goal(target, size, require_room, say)
     failures = []
     for url in urls:
         try:
-            _bring(url, partial, size, require_room, say, sleep)
-            verified = verify(partial.path)
-        except _RefusedError as error:
+            _bring(url, goal, sleep)
+            verified = verify(goal.partial)
+        except (_RefusedError, WrongContentError) as error:
+            if isinstance(error, WrongContentError):
+                goal.forget()
             failures.append(f"{url}: {error}")
-        except WrongContentError as error:
-            partial.remove()
-            failures.append(f"{url}: {error}")
-        else:
-            partial.move_to(target)
-            return url, verified
-        say(failures[-1])
+            say(failures[-1])
+            continue
+        goal.partial.replace(target)
+        goal.forget()
+        return url, verified
     raise DownloadError(
         f"{target.name}: no address has it:\n"
         + "\n".join(f"  - {failure}" for failure in failures)
@@ -152,145 +122,157 @@ def transfer(
     )
 
 
-def _bring(
-    url: str,
-    partial: _Partial,
-    size: int | None,
-    require_room: Callable[[int, int], None],
-    say: Say,
-    sleep: Callable[[float], None],
-) -> None:
+def _bring(url: str, goal: _Goal, sleep: Callable[[float], None]) -> None:
     """Bring the whole file to its partial name, however often the transfer is cut on the way."""
-    say(f"fetching {url}")
+    goal.say(f"fetching {url}")
     failures, most = 0, 0
     while True:
         try:
-            _attempt(url, partial, size, require_room, say)
-            return
+            return _attempt(url, goal)
         except _CutError as cut:
-            failures = 1 if partial.size > most else failures + 1
-            most = max(most, partial.size)
+            failures = 1 if goal.bytes_there() > most else failures + 1
+            most = max(most, goal.bytes_there())
             if failures == _ATTEMPTS:
-                raise _RefusedError(
-                    f"given up after {failures} attempts that brought nothing new; the last: {cut}"
-                ) from cut
+                message = f"given up after {failures} attempts that brought nothing new; the last: {cut}"
+                raise _RefusedError(message) from cut
             pause = min(2.0 ** (failures - 1), _LONGEST_PAUSE) if cut.pause is None else cut.pause
             if pause > _LONGEST_RETRY_AFTER:
                 raise _RefusedError(f"{cut}, and asks to wait for {in_time(pause)}") from cut
-            say(f"{cut}; trying again in {in_time(pause)}")
+            goal.say(f"{cut}; trying again in {in_time(pause)}")
             sleep(pause)
 
 
-def _attempt(url: str, partial: _Partial, size: int | None, require_room: Callable[[int, int], None], say: Say) -> None:
+def _attempt(url: str, goal: _Goal) -> None:
     """One request, and what it brings."""
-    origin = partial.origin()
-    offset = partial.size if origin and origin.url == url and origin.version else 0
-    if offset and offset == origin.total:
+    origin = goal.origin()
+    offset = goal.bytes_there() if origin.get("url") == url and origin.get("version") else 0
+    if offset and offset == origin.get("total"):
         return
-    headers = {"Range": f"bytes={offset}-", "If-Range": origin.version} if offset else {}
-    with _open(url, headers) as response:
-        if response.status != 206:
+    with _open(url, {"Range": f"bytes={offset}-", "If-Range": origin["version"]} if offset else {}) as response:
+        if response.status_code != 206:
             offset = 0
-        elif _first_byte(response) != offset:
-            partial.remove()
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            goal.forget()
             raise _CutError(f"the server sent another part than byte {offset} on", pause=0)
-        total = _total(response, offset)
-        if size is not None and total is not None and total != size:
-            raise _RefusedError(f"offers {total} bytes, but the file has {size}")
-        if response.headers.get_content_type() == "text/html" and not partial.path.name.endswith(".html.partial"):
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdecimal() else None
+        if None not in (goal.size, total) and total != goal.size:
+            raise _RefusedError(f"offers {total} bytes, but the file has {goal.size}")
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if is_page and goal.target.suffix != ".html":
             raise _RefusedError("answers with a web page, perhaps one to log in; open it in a browser")
-        if whole := total or size:
-            require_room(whole - offset, whole)
-        if not offset:
-            partial.start_over(_Origin(url, _version(response), total))
+        if whole := total or goal.size:
+            goal.require_room(whole - offset, whole)
         if offset:
-            say(f"going on after {in_units(offset)}")
-        _receive(response, partial, offset, total, size, say)
+            goal.say(f"going on after {in_units(offset)}")
+        else:
+            goal.target.parent.mkdir(parents=True, exist_ok=True)
+            goal.partial.write_bytes(b"")
+            note = {"url": url, "version": _version(response), "total": total}
+            goal.note.write_text(json.dumps(note), encoding="utf-8")
+        _receive(response, goal, offset, total)
 
 
-def _receive(
-    response: HTTPResponse, partial: _Partial, offset: int, total: int | None, size: int | None, say: Say
-) -> None:
+def _receive(response: requests.Response, goal: _Goal, offset: int, total: int | None) -> None:
     """Append what a response brings."""
-    progress = Progress(partial.path.name.removesuffix(".partial"), offset, total or size, say)
+    progress = Progress(goal.target.name, offset, total or goal.size, goal.say)
     position = offset
-    with partial.path.open("ab") as file:
+    with goal.partial.open("ab") as file:
         for chunk in _chunks(response):
             file.write(chunk)
             position += len(chunk)
-            if size is not None and position > size:
-                raise _RefusedError(f"sends more than the {size} bytes of the file")
+            if goal.size is not None and position > goal.size:
+                raise _RefusedError(f"sends more than the {goal.size} bytes of the file")
             progress.at(position)
     if total is not None and position < total:
         raise _CutError(f"the connection was cut after {in_units(position)} of {in_units(total)}")
 
 
-def _chunks(response: HTTPResponse) -> Iterator[bytes]:
-    while True:
-        try:
-            # Not read(): it would lose up to a chunk when the connection is reset.
-            chunk = response.read1(_CHUNK)
-        except (OSError, HTTPException) as error:
-            raise _CutError(f"the connection was cut ({type(error).__name__}: {error})") from error
-        if not chunk:
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    try:
+        # Not iter_content: it would lose up to a chunk when the connection is cut.
+        while chunk := response.raw.read1(_CHUNK):
+            yield chunk
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        if "IncompleteRead" in str(error):
             return
-        yield chunk
+        raise _CutError(f"the connection was cut ({type(error).__name__}: {error})") from error
 
 
-def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
+@contextmanager
+def _open(url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
     """The response to a request, or what its failure means."""
     # A compressed answer would have other bytes than the file.
-    request = Request(url, headers={"User-Agent": "frugalseg", "Accept-Encoding": "identity", **headers})
+    headers = {"User-Agent": "frugalseg", "Accept-Encoding": "identity", **headers}
     try:
-        return urlopen(request, timeout=_TIMEOUT)
-    except HTTPError as error:
-        with error:
-            raise _meaning_of_status(error) from error
-    except (OSError, HTTPException) as error:
-        raise _meaning_of_failure(error.reason if isinstance(error, URLError) else error) from error
+        response = requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
+    except requests.RequestException as error:
+        reason: BaseException = error
+        while reason.__context__ is not None:
+            reason = reason.__context__
+        said = f"cannot be reached ({type(reason).__name__}: {reason})"
+        raise (_RefusedError if isinstance(reason, _FINAL) else _CutError)(said) from error
+    with response:
+        if response.status_code >= 400:
+            raise _meaning_of_status(response)
+        yield response
 
 
-def _meaning_of_status(error: HTTPError) -> Exception:
-    said = f"the server answers {error.code} {error.reason}"
-    if error.code >= 500 or error.code in _PASSING:
-        return _CutError(said, pause=_retry_after(error.headers.get("Retry-After")))
-    if error.code in (401, 403):
-        said += "; it may want a login, or have closed this address"
-    return _RefusedError(said)
+def _meaning_of_status(response: requests.Response) -> Exception:
+    status = response.status_code
+    said = f"the server answers {status} {response.reason}"
+    if status >= 500 or status in _PASSING:
+        try:
+            return _CutError(said, urllib3.Retry.parse_retry_after(urllib3.Retry(), response.headers["Retry-After"]))
+        except (KeyError, urllib3.exceptions.InvalidHeader):
+            return _CutError(said)
+    return _RefusedError(said + "; it may want a login, or have closed this address" * (status in (401, 403)))
 
 
-def _meaning_of_failure(reason: object) -> Exception:
-    said = f"cannot be reached ({type(reason).__name__}: {reason})"
-    # No name, nobody there, or somebody else there: another second changes nothing.
-    final = (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
-    return _RefusedError(said) if isinstance(reason, final) else _CutError(said)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, which has seconds or a date (RFC 9110, section 10.2.3); None if it has neither."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def _version(response: HTTPResponse) -> str | None:
+def _version(response: requests.Response) -> str | None:
     """What If-Range takes: a strong ETag, else the date of the last change (RFC 9110, section 13.1.5)."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
-def _first_byte(response: HTTPResponse) -> int | None:
-    """The offset in ``Content-Range: bytes FIRST-LAST/TOTAL``."""
-    unit, _, span = response.headers.get("Content-Range", "").partition(" ")
-    first = span.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isdecimal() else None
+class Progress:
+    """Lines such as ``train.zip: 1.2 GB of 4.8 GB (25 %), 11.0 MB/s, 5 min 27 s left``, one every ten seconds."""
+
+    def __init__(
+        self, name: str, start: int, total: int | None, say: Say, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name, self._start, self._total, self._say, self._clock = name, start, total, say, clock
+        self._begun = self._said = clock()
+
+    def at(self, position: int) -> None:
+        """Note that `position` bytes are there, and say so if it is time to."""
+        now = self._clock()
+        if now - self._said < _SECONDS_BETWEEN_LINES:
+            return
+        self._said = now
+        rate = (position - self._start) / (now - self._begun)
+        line = f"{self._name}: {in_units(position)}"
+        if self._total:
+            line += f" of {in_units(self._total)} ({100 * position // self._total} %)"
+        line += f", {in_units(rate)}/s"
+        if self._total and rate:
+            line += f", {in_time((self._total - position) / rate)} left"
+        self._say(line)
 
 
-def _total(response: HTTPResponse, offset: int) -> int | None:
-    length = response.headers.get("Content-Length")
-    return offset + int(length) if length and length.isdecimal() else None
+def in_units(count: float) -> str:
+    """A number of bytes as people read it: 82945 is ``82.9 kB``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def in_time(seconds: float) -> str:
+    """A number of seconds as people read it: 327 is ``5 min 27 s``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

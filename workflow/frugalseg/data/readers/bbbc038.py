@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from frugalseg.data.checks import DataError, nothing_found
-from frugalseg.data.readers import Case, Painter, Sample, read_image
-from frugalseg.data.readers._regions import Pixels, run_length_pixels
+from frugalseg.data.decode import read_image
+from frugalseg.data.readers import Case, Sample
+from frugalseg.data.regions import Painter, Pixels, run_length_pixels
 
 _COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "Usage")
 
@@ -34,15 +35,7 @@ class Nucleus(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedCase(Case):
-    """An image whose nuclei are run lengths.
-
-    Attributes
-    ----------
-    name, image, label
-        See `Case`; the label is the table.
-    nuclei : tuple of Nucleus
-        The rows of the image.
-    """
+    """An image whose nuclei are run lengths; its label is the table, of which it has these rows."""
 
     nuclei: tuple[Nucleus, ...]
 
@@ -50,18 +43,8 @@ class EncodedCase(Case):
 def find(root: Path, options: Mapping[str, str]) -> list[Case]:
     """Cases of one split, one per subfolder of ``root / options["folder"]`` that has images or masks.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that the paths start from.
-    options : mapping
-        ``folder``: the folder of the split. ``solution``, optional: the table of run lengths that takes the place of the
-        masks; an image that it names and that is not there makes a case too.
-
-    Raises
-    ------
-    DataError
-        If there is none, or the table is missing or cannot be read.
+    ``options["solution"]``, optional, is the table of run lengths that takes the place of the masks; an image that it
+    names and that is not there makes a case too.
     """
     folder = root / options["folder"]
     inside = [*folder.glob("*/images"), *folder.glob("*/masks")]
@@ -85,11 +68,6 @@ def load(case: Case) -> Sample:
 
     Where nuclei overlap the first has the pixels; `Sample.notes` counts those cells. An image whose ``Usage`` is
     "Ignored", as most of stage 2, was not annotated in earnest; it is left out (``images_ignored``).
-
-    Raises
-    ------
-    DataError
-        If a file cannot be decoded, a mask or a row is of another size than the image, or run lengths are wrong.
     """
     pixels = read_image(case.image)
     painter = Painter(*pixels.shape[1:])

@@ -11,40 +11,41 @@ pixels to spare.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from frugalseg.data.checks import DataError, examples, nothing_found
-from frugalseg.data.readers import Case, Painter, Sample, read_image
-from frugalseg.data.readers._coco_annotations import AnnotatedImage, Annotation, read
-from frugalseg.data.readers._regions import (
-    Pixels,
-    decompress_run_lengths,
-    leaves_image,
-    polygon_pixels,
-    run_length_pixels,
-    union,
-)
+from frugalseg.data.decode import read_image
+from frugalseg.data.readers import Case, Sample
+from frugalseg.data.regions import Painter, Pixels, decompress_run_lengths, outline_pixels, run_length_pixels
+
+
+class Annotation(NamedTuple):
+    """An object of an image, as small as it can be kept: a file may hold a million."""
+
+    id: Any
+    image_id: Any
+    crowd: bool
+    """Whether it is a region of many objects that were not told apart."""
+    segmentation: Any
+    """Polygons, each x, y, x, y, ... as float64; or run lengths, with ``size`` (height, width) and ``counts``. What is
+    neither is left as it is in the file, to be reported."""
 
 
 @dataclass(frozen=True)
 class CocoCase(Case):
-    """An image with its objects.
+    """An image with its size and its objects, as the file of annotations has them."""
 
-    Attributes
-    ----------
-    name, image, label
-        See `Case`; the label is the file of annotations.
-    annotated : AnnotatedImage
-        What that file says of the image.
-    """
-
-    annotated: AnnotatedImage
+    file_name: str
+    height: int
+    width: int
+    annotations: tuple[Annotation, ...]
 
 
 def files(root: Path, options: Mapping[str, str]) -> Iterator[Path]:
@@ -58,25 +59,9 @@ def files(root: Path, options: Mapping[str, str]) -> Iterator[Path]:
 
 
 def find(root: Path, options: Mapping[str, str]) -> list[CocoCase]:
-    """Cases of one split, one for each image that its file of annotations names.
+    """Cases of one split, one for each image that its file of annotations names; others are not looked at.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that the paths start from.
-    options : mapping
-        ``annotations``: the JSON file. ``images``: the folder of the images, which may lie in subfolders of it.
-
-    Returns
-    -------
-    list of CocoCase
-        In the order of the names. Images that the file does not name are not looked at.
-
-    Raises
-    ------
-    DataError
-        If the file or the folder is missing, the file is wrong (see `_coco_annotations.read`), an image is not there,
-        or more than one file could be it.
+    ``options["annotations"]`` is the JSON file, ``options["images"]`` the folder of the images or of subfolders of them.
     """
     path, folder = root / options["annotations"], root / options["images"]
     if not path.is_file():
@@ -86,45 +71,53 @@ def find(root: Path, options: Mapping[str, str]) -> list[CocoCase]:
         by_name[image.name].append(image)
     if not by_name:
         raise DataError(nothing_found(root, f"{options['images']}/**/*", "images"))
-    annotated = {image.file_name: image for image in read(path)}
-    found = {name: _ending_in(name, folder, by_name[PurePosixPath(name).name]) for name in annotated}
+    content = _read(path)
+    annotations = defaultdict(list)
+    for annotation in _annotations(content):
+        annotations[annotation.image_id].append(annotation)
+    names = [image["file_name"] for image in content["images"]]
+    found = {name: _ending_in(name, folder, by_name[PurePosixPath(name).name]) for name in names}
     if missing := [name for name, paths in found.items() if not paths]:
         raise DataError(f"{path}: the images {examples(missing)} are not in {folder}; unpack them there")
     if unclear := [", ".join(map(str, paths)) for paths in found.values() if len(paths) > 1]:
         raise DataError(
             f"{path}: the same image could be each of {examples(unclear)}; take all but one out of {folder}"
         )
-    cases = [CocoCase(PurePosixPath(name).stem, found[name][0], path, image) for name, image in annotated.items()]
+    cases = [
+        CocoCase(
+            name=PurePosixPath(image["file_name"]).stem,
+            image=found[image["file_name"]][0],
+            label=path,
+            file_name=image["file_name"],
+            height=image["height"],
+            width=image["width"],
+            annotations=tuple(annotations[image["id"]]),
+        )
+        for image in content["images"]
+    ]
     return sorted(cases, key=lambda case: case.name)
 
 
 def load(case: CocoCase) -> Sample:
     """Pixels of one image and a label image of its objects, from the smallest to the largest.
 
-    A pixel belongs to a polygon if its centre lies inside; the origin is the corner of the first pixel. `Sample.notes`
-    counts overlaps (see `Painter`), ``crowd_regions``, objects that leave the image (``crossing_border``, painted as
-    far as they are inside), and ``images_without_objects``.
-
-    Raises
-    ------
-    DataError
-        If the image cannot be decoded or is of another size than the annotations say, or an annotation is wrong.
+    `Sample.notes` are those of the `Painter`, ``crowd_regions`` and ``images_without_objects``.
     """
-    pixels, annotated = read_image(case.image), case.annotated
+    pixels = read_image(case.image)
     height, width = pixels.shape[1:]
-    if (height, width) != (annotated.height, annotated.width):
+    if (height, width) != (case.height, case.width):
         raise DataError(
-            f"{case.image}: is {height}x{width} pixels, but {annotated.height}x{annotated.width} in {case.label}; "
+            f"{case.image}: is {height}x{width} pixels, but {case.height}x{case.width} in {case.label}; "
             "take the image that was annotated, neither cropped, scaled nor turned"
         )
     painter = Painter(height, width)
     regions = []
-    for annotation in annotated.annotations:
+    for annotation in case.annotations:
         try:
-            region = _region(annotation, height, width, painter.notes)
+            region = _region(annotation.segmentation, height, width, painter.notes)
         except ValueError as error:
             raise DataError(
-                f"{case.label}: annotation {annotation.id} of the image {annotated.file_name}: {error}; "
+                f"{case.label}: annotation {annotation.id} of the image {case.file_name}: {error}; "
                 "correct it, or take it out"
             ) from error
         if annotation.crowd:
@@ -135,7 +128,7 @@ def load(case: CocoCase) -> Sample:
         painter.add(region)
     empty = not painter.labels.any()
     notes = painter.notes + Counter(images_without_objects=int(empty))
-    label = f"{case.label} ({annotated.file_name})"
+    label = f"{case.label} ({case.file_name})"
     return Sample(case.name, str(case.image), label, pixels, painter.labels, notes, left_out=empty)
 
 
@@ -151,17 +144,14 @@ def _ending_in(name: str, folder: Path, paths: list[Path]) -> list[Path]:
     ]
 
 
-def _region(annotation: Annotation, height: int, width: int, notes: Counter[str]) -> Pixels:
+def _region(segmentation: Any, height: int, width: int, notes: Counter[str]) -> Pixels:
     """Pixels of one object; a ValueError says what is wrong with it."""
-    segmentation = annotation.segmentation
     if isinstance(segmentation, dict):
         return run_length_pixels(_run_lengths(segmentation, height, width), height, width)
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError("its segmentation is neither polygons nor run lengths")
-    polygons = [_vertices(polygon, number) for number, polygon in enumerate(segmentation, start=1)]
-    if any(leaves_image(vertices, height, width) for vertices in polygons):
-        notes["crossing_border"] += 1
-    return union([polygon_pixels(vertices, height, width) for vertices in polygons], width)
+    outlines = [_vertices(polygon, number) for number, polygon in enumerate(segmentation, start=1)]
+    return outline_pixels(outlines, height, width, notes)
 
 
 def _vertices(polygon: Any, number: int) -> np.ndarray:
@@ -184,3 +174,84 @@ def _run_lengths(segmentation: Mapping[str, Any], height: int, width: int) -> np
     if not isinstance(counts, list) or not all(type(count) is int for count in counts):
         raise ValueError("the counts of its run lengths are neither a text nor whole numbers")
     return np.array(counts, np.int64)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of annotations, checked, with every annotation as an `Annotation`.
+
+    The annotations may be a list, as COCO's are, or a mapping from id to annotation, as some of LIVECell's are. They
+    are packed into arrays while the file is parsed, so that what is held at the worst is about three times the file.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            content = json.load(file, object_hook=_packed)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path}: cannot be read as JSON ({type(error).__name__}: {error}); download it again"
+        ) from error
+    if fault := next(_faults(content), None):
+        raise DataError(f"{path}: {fault}")
+    return content
+
+
+def _packed(block: dict[str, Any]) -> dict[str, Any] | Annotation:
+    """An annotation in its small form; every other block of the file as it is."""
+    if not {"segmentation", "image_id"} <= block.keys():
+        return block
+    segmentation = block["segmentation"]
+    if isinstance(segmentation, list):
+        try:
+            segmentation = [np.array(polygon, np.float64) for polygon in segmentation]
+        except (TypeError, ValueError):
+            segmentation = block["segmentation"]
+    return Annotation(block.get("id"), block["image_id"], bool(block.get("iscrowd")), segmentation)
+
+
+def _annotations(content: Mapping[str, Any]) -> list[Annotation]:
+    stored = content["annotations"]
+    return list(stored.values()) if isinstance(stored, dict) else stored
+
+
+def _faults(content: Any) -> Iterator[str]:
+    """What is wrong with the file as a whole; one kind after another, since each rests on those before."""
+    take = "take the file of instance annotations in COCO's format"
+    if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
+        yield f"has no `images` and `annotations`; {take}"
+        return
+    images = content["images"]
+    if not isinstance(images, list) or not images:
+        yield f"`images` is not a list of images; {take}"
+        return
+    if wrong := [str(place) for place, image in enumerate(images) if not _is_image(image)]:
+        yield (
+            f"the images at {examples(wrong)} of `images` (counted from 0) lack an id, a file_name, or a height and "
+            "a width in whole pixels; correct them"
+        )
+        return
+    for key in ("id", "file_name"):
+        if twice := [str(value) for value, times in Counter(image[key] for image in images).items() if times > 1]:
+            yield f"{examples(twice)} is the {key} of more than one image; give each its own, or take the others out"
+    if not isinstance(content["annotations"], list | dict):
+        yield f"`annotations` is neither a list nor a mapping; {take}"
+        return
+    if wrong := [str(place) for place, found in enumerate(_annotations(content)) if not isinstance(found, Annotation)]:
+        yield f"the annotations at {examples(wrong)} of `annotations` lack a segmentation or an image_id; correct them"
+        return
+    known = {image["id"] for image in images}
+    strays = [found for found in _annotations(content) if not _is_id(found.image_id) or found.image_id not in known]
+    if strays:
+        pairs = [f"{found.id} (image {found.image_id})" for found in strays]
+        yield f"the annotations {examples(pairs)} are of images that `images` does not name; add the images, or take them out"
+
+
+def _is_image(image: Any) -> bool:
+    return (
+        isinstance(image, dict)
+        and _is_id(image.get("id"))
+        and isinstance(image.get("file_name"), str)
+        and all(isinstance(image.get(key), int) and image[key] > 0 for key in ("height", "width"))
+    )
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str)

@@ -8,21 +8,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from skimage.draw import polygon
 
 from frugalseg.data.checks import DataError, nothing_found
-from frugalseg.data.readers import Case, Painter, Sample, read_image
-from frugalseg.data.readers._regions import leaves_image
+from frugalseg.data.decode import read_image
+from frugalseg.data.readers import Case, Sample
+from frugalseg.data.regions import Painter, outline_pixels
 
 
 def find(root: Path, options: Mapping[str, str]) -> list[Case]:
-    """Cases of one split: the TIFF and XML files anywhere under ``root / options["folder"]`` that share a name.
-
-    Raises
-    ------
-    DataError
-        If there is no TIFF file or no XML file.
-    """
+    """Cases of one split: the TIFF and XML files anywhere under ``root / options["folder"]`` that share a name."""
     folder = root / options["folder"]
     images, outlines = _by_name(folder, ".tif"), _by_name(folder, ".xml")
     for suffix, found in ((".tif", images), (".xml", outlines)):
@@ -38,29 +32,17 @@ def find(root: Path, options: Mapping[str, str]) -> list[Case]:
 
 
 def load(case: Case) -> Sample:
-    """Pixels of one image and a label image of its outlines, in the order of the file.
+    """Pixels of one image and a label image of its outlines, painted in the order of the file.
 
-    A pixel belongs to a nucleus if its centre lies inside the outline or on it. Outlines are given in coordinates whose
-    origin is the corner of the first pixel, so its centre is at (0.5, 0.5). Where outlines overlap the first has the
-    pixels. `Sample.notes` counts these, the nuclei without a pixel or with fewer than three vertices, and those that
-    leave the image (``crossing_border``, painted as far as they are inside).
-
-    Raises
-    ------
-    DataError
-        If a file cannot be decoded.
+    `Sample.notes` are those of the `Painter`; an outline of fewer than three vertices has no pixels.
     """
     pixels = read_image(case.image)
-    height, width = pixels.shape[1:]
-    painter = Painter(height, width)
+    painter = Painter(*pixels.shape[1:])
     for vertices in _outlines(case.label):
         if len(vertices) < 3:
             painter.notes["without_pixels"] += 1
-            continue
-        if leaves_image(vertices, height, width):
-            painter.notes["crossing_border"] += 1
-        x, y = vertices.T
-        painter.add(polygon(y - 0.5, x - 0.5, shape=(height, width)))
+        else:
+            painter.add(outline_pixels([vertices], *painter.labels.shape, painter.notes))
     return Sample(case.name, str(case.image), str(case.label), pixels, painter.labels, painter.notes)
 
 

@@ -7,6 +7,7 @@ corner), so cells of one class that touch become one. Of a volume the middle sli
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ import numpy as np
 from skimage.measure import label as connected_components
 
 from frugalseg.data.checks import DataError, nothing_found
-from frugalseg.data.readers import Case, Sample, read_image, read_label_image, unreadable
-from frugalseg.data.readers._nnunet_description import Description, describe
+from frugalseg.data.decode import is_tiff, read_image, read_label_image, unreadable
+from frugalseg.data.readers import Case, Sample
 
 _NIFTI = (".nii", ".nii.gz")
 # A TIFF whose last axis is longer than this is a volume (z, y, x) and not a picture (y, x, colour).
@@ -27,25 +28,35 @@ _MOST_COLOURS = 4
 _FOLDS, _FOLD_SEED = 5, 12345
 
 
+_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
+# The one name of a label that nnU-Net reserves beside "background".
+_IGNORED = "ignore"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a ``dataset.json`` says."""
+
+    path: Path
+    channels: tuple[str, ...]
+    classes: frozenset[int]
+    """Every value a label may have, background and the parts of regions included."""
+    ignored: int | None
+    """The value of pixels that are not annotated."""
+    training: int
+    ending: str
+    """How the names of images and label images end."""
+
+
 @dataclass(frozen=True)
 class RawCase(Case):
-    """A case of nnU-Net.
-
-    Attributes
-    ----------
-    name, image, label
-        See `Case`; the image is the file of channel 0.
-    channel_files : tuple of Path
-        The files of all channels that are there.
-    description : Description
-        What ``dataset.json`` says.
-    instances : {"components", "labels"}
-        What makes a cell.
-    """
+    """A case of nnU-Net; its image is the file of channel 0."""
 
     channel_files: tuple[Path, ...]
+    """The files of all channels that are there."""
     description: Description
     instances: str
+    """What makes a cell: "components" or "labels"."""
 
     def files(self) -> Iterator[Path]:
         """The files there are that the sample is made of."""
@@ -53,31 +64,14 @@ class RawCase(Case):
 
 
 def find(root: Path, options: Mapping[str, Any]) -> list[Case]:
-    """Cases of one split.
+    """Cases of one split of the folder ``Dataset###_Name``.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of the dataset, ``Dataset###_Name``.
-    options : mapping
-        ``folder``: "imagesTr" (labels in labelsTr) or "imagesTs" (labels in labelsTs).
-        ``fold``, optional: only the cases on which nnU-Net validates in this fold, 0 to 4.
-        ``without_fold``, optional: only those on which it trains in this fold.
-        ``instances``, optional: "components" (default) makes cells of the connected components of each class, "labels"
-        takes the numbers of the label images for those of cells, whatever ``dataset.json`` names.
-
-    Returns
-    -------
-    list of Case
-        In the order of the names. A file without a partner makes a case whose other path does not exist.
-
-    Raises
-    ------
-    DataError
-        If ``dataset.json`` is missing or wrong, a folder holds no files of its ending or others too, the number of
-        cases is not that of ``dataset.json``, or there are too few for folds.
+    ``options["folder"]`` is "imagesTr" (labels in labelsTr) or "imagesTs" (labels in labelsTs). ``fold`` keeps only the
+    cases on which nnU-Net validates in this fold, ``without_fold`` only those on which it trains. ``instances``:
+    "components" (default) makes cells of the connected components of each class, "labels" takes the numbers of the label
+    images for those of cells, whatever ``dataset.json`` names.
     """
-    description = describe(root / "dataset.json")
+    description = _describe(root / "dataset.json")
     images, labels = root / options["folder"], root / options["folder"].replace("images", "labels")
     ending, expression = description.ending, r"(?P<name>.+)" + re.escape(description.ending)
     channels = _by_name(images, r"(?P<name>.+)_\d{4}" + re.escape(ending), f"*_0000{ending}", description)
@@ -106,12 +100,6 @@ def load(case: RawCase) -> Sample:
 
     Of a volume, the middle slice across the axis of the coarsest spacing, which is the plane that nnU-Net's 2D network
     sees; across the first axis (z) where spacings are equal or, in a TIFF, not known. No label decides which slice.
-
-    Raises
-    ------
-    DataError
-        If a file cannot be decoded, a channel is missing or too many, sizes differ, or the labels have a value that
-        ``dataset.json`` does not name or that says to ignore a pixel.
     """
     image, file = str(case.image), str(case.label)
     labels, across = _stored(case.label)
@@ -216,7 +204,7 @@ def _stored(path: Path) -> tuple[np.ndarray, int | None]:
     if path.name.endswith(_NIFTI):
         return _stored_nifti(path)
     array = read_label_image(path)
-    is_volume = path.suffix in {".tif", ".tiff"} and array.ndim == 3 and array.shape[2] > _MOST_COLOURS
+    is_volume = is_tiff(path) and array.ndim == 3 and array.shape[2] > _MOST_COLOURS
     return array, 0 if is_volume else None
 
 
@@ -259,3 +247,62 @@ def _cells(labels: np.ndarray, case: RawCase, file: str) -> np.ndarray:
             "it there, or say `instances: labels` in the dataset if each number is a cell"
         )
     return connected_components(labels.astype(np.int64), connectivity=2).astype(np.int32)
+
+
+def _describe(path: Path) -> Description:
+    """Read and check a ``dataset.json``."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: does not exist; `root` of the dataset must be the folder Dataset###_Name of nnUNet_raw"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({type(error).__name__}: {error}); correct it") from error
+    if fault := next(_description_faults(content), None):
+        raise DataError(f"{path}: {fault}")
+    labels: Mapping[str, int | list[int]] = content["labels"]
+    return Description(
+        path,
+        tuple(content["channel_names"][str(channel)] for channel in range(len(content["channel_names"]))),
+        frozenset(value for name, values in labels.items() if name != _IGNORED for value in _listed(values)),
+        labels.get(_IGNORED),
+        content["numTraining"],
+        content["file_ending"],
+    )
+
+
+def _description_faults(content: Any) -> Iterator[str]:
+    if not isinstance(content, dict):
+        yield "is not the description of a dataset; see nnU-Net's documentation of its dataset format"
+        return
+    if "modality" in content:
+        yield "is of nnU-Net 1 (it has `modality`); convert the dataset with nnUNetv2_convert_old_nnUNet_dataset"
+    if missing := [key for key in ("channel_names", "labels", "numTraining", "file_ending") if key not in content]:
+        yield f"lacks {', '.join(missing)}; see nnU-Net's documentation of its dataset format"
+        return
+    channels, labels = content["channel_names"], content["labels"]
+    if not isinstance(channels, dict) or not channels or set(channels) != {str(key) for key in range(len(channels))}:
+        yield 'channel_names must map "0", "1", ... to the names of the channels'
+    if not isinstance(labels, dict) or not all(_is_label(name, value) for name, value in labels.items()):
+        yield "labels must map the name of each class to its number, or to a list of numbers where classes overlap"
+    elif labels.get("background") != 0:
+        yield "labels must name background, with the number 0"
+    if not _is_integer(content["numTraining"]):
+        yield "numTraining must be the number of training cases"
+    if content["file_ending"] not in _ENDINGS:
+        yield f"file_ending {content['file_ending']!r} is not read here, but {', '.join(_ENDINGS)}; convert the files"
+
+
+def _is_label(name: str, value: Any) -> bool:
+    if isinstance(value, list) and name != _IGNORED:
+        return bool(value) and all(map(_is_integer, value))
+    return _is_integer(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _listed(values: int | list[int]) -> list[int]:
+    return values if isinstance(values, list) else [values]

@@ -9,30 +9,16 @@ from itertools import product
 from pathlib import Path
 
 from frugalseg.data.checks import DataError, nothing_found
-from frugalseg.data.readers import Case, Sample, read_image, read_label_image
+from frugalseg.data.decode import read_image, read_label_image
+from frugalseg.data.readers import Case, Sample
 
 
 def find(root: Path, options: Mapping[str, str]) -> list[Case]:
     """Cases of one split from two patterns.
 
-    Parameters
-    ----------
-    root : Path
-        Folder that the patterns start from.
-    options : mapping
-        ``image`` and ``label``: paths in which ``{name}`` stands for the name both share and ``*`` for anything,
-        e.g. ``train/{name}_IM.tif``. Neither crosses a folder. A file that fits both patterns belongs to the one
-        with more fixed characters.
-
-    Returns
-    -------
-    list of Case
-        In the order of the names. A file without a partner makes a case whose other path does not exist.
-
-    Raises
-    ------
-    DataError
-        If no file fits a pattern.
+    ``options["image"]`` and ``options["label"]`` are paths in which ``{name}`` stands for the name both share and ``*``
+    for anything, e.g. ``train/{name}_IM.tif``. Neither crosses a folder. A file that fits both patterns belongs to the
+    one with more fixed characters. A file without a partner makes a case whose other path does not exist.
     """
     images, labels = _match(root, options["image"]), _match(root, options["label"])
     for path in images.keys() & labels.keys():

@@ -17,34 +17,9 @@ def draw(domain: str, images: int, size: int, seed: int, split: str) -> Iterator
 
     Image i depends on (domain, size, seed, split, i) alone, so more images keep the earlier ones. The looks of a domain
     are dealt like cards: each run of `len(LOOKS)` images shows every look of the deck once, in an order of its own.
-
-    Parameters
-    ----------
-    domain : {"cyto", "histo", "multi"}
-        What is drawn.
-    images : int
-        Number of images, 0 or more.
-    size : int
-        Height and width in pixels, 64 or more.
-    seed : int
-        Seed of the data set, 0 or more.
-    split : str
-        Name of the split ("train", "test"); splits share looks but no image.
-
-    Yields
-    ------
-    name : str
-        "{domain}_{split}_{number}", numbers from 0000.
-    image : ndarray of uint8, (size, size) or (size, size, 3)
-        Grey or RGB.
-    labels : ndarray of int32, (size, size)
-        0 background, 1..n cells. Each cell is 4-connected and has 9 pixels or more; where cells overlap, the upper one
-        has the pixels.
-
-    Raises
-    ------
-    ValueError
-        If the domain is unknown, or a number is out of its range.
+    Splits share looks but no image. `size` is the height and width in pixels, 64 or more. Yields the name
+    "{domain}_{split}_{number}", the image (size, size) or (size, size, 3) uint8 and its labels (size, size) int32, of which
+    each is 4-connected and has 9 pixels or more; where cells overlap, the upper one has the pixels.
     """
     if domain not in DOMAINS:
         raise ValueError(f"unknown synthetic domain {domain!r}: choose one of {', '.join(sorted(DOMAINS))}")

@@ -22,74 +22,50 @@ CANDIDATES = 24
 
 @dataclass(frozen=True)
 class Population:
-    """The sizes, outlines and arrangement of the cells of one image.
-
-    Parameters
-    ----------
-    diameter : float
-        Median equivalent diameter, pixels.
-    cover : float
-        Part of the image the cells are to cover, 0 to 1.
-    spread : float
-        Standard deviation of the logarithm of the diameter.
-    elongation : float
-        Mean ratio of long to short axis, 1 or more.
-    lobes : float
-        Amplitude of the ripples of the outline, relative to the radius.
-    bend : float
-        Curvature of the long axis: its sagitta relative to the short radius.
-    power : float
-        Exponent of the superellipse: 2 an ellipse, 4 a rod with flat sides.
-    angle, alignment : float
-        Common direction of the long axes in radians, and how closely they follow it: 0 not at all, 1 exactly.
-    gap : float
-        Smallest distance between centres relative to the sum of the radii; below 1 cells overlap.
-    clustering : float
-        Probability that a cell is put beside another one instead of anywhere.
-    nucleus : float
-        Radius of the nucleus relative to the cell's.
-    least : float
-        Cells per window of 96 x 96 pixels below which `cover` is exceeded.
-    """
+    """The sizes, outlines and arrangement of the cells of one image."""
 
     diameter: float
+    """Median equivalent diameter, pixels."""
     cover: float
+    """Part of the image the cells are to cover, 0 to 1."""
     spread: float = 0.15
+    """Standard deviation of the logarithm of the diameter."""
     elongation: float = 1.0
+    """Mean ratio of long to short axis, 1 or more."""
     lobes: float = 0.05
+    """Amplitude of the ripples of the outline, relative to the radius."""
     bend: float = 0.0
+    """Curvature of the long axis: its sagitta relative to the short radius."""
     power: float = 2.0
+    """Exponent of the superellipse: 2 an ellipse, 4 a rod with flat sides."""
     angle: float = 0.0
+    """Common direction of the long axes, radians."""
     alignment: float = 0.0
+    """How closely they follow it: 0 not at all, 1 exactly."""
     gap: float = 0.9
+    """Smallest distance between centres relative to the sum of the radii; below 1 cells overlap."""
     clustering: float = 0.5
+    """Probability that a cell is put beside another one instead of anywhere."""
     nucleus: float = 0.5
+    """Radius of the nucleus relative to the cell's."""
     least: float = 8.0
+    """Cells per window of 96 x 96 pixels below which `cover` is exceeded."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Cells seen from above, as maps of shape (size, size).
-
-    Parameters
-    ----------
-    labels : ndarray of int32
-        0 background, 1..n cells.
-    radius : ndarray of float
-        Relative radius in the pixel's own cell: 0 centre, 1 outline; 10 in the background.
-    nucleus : ndarray of float
-        The same for the cell's nucleus: 1 on its outline.
-    edge : ndarray of float
-        Distance in pixels to the nearest outline pixel of any cell.
-    layers : ndarray of int
-        Number of cells lying over one another; 0 in the background.
-    """
+    """Cells seen from above, as maps of shape (size, size)."""
 
     labels: np.ndarray
+    """0 background, 1..n cells."""
     radius: np.ndarray
+    """Relative radius in the pixel's own cell: 0 centre, 1 outline; 10 in the background."""
     nucleus: np.ndarray
+    """The same for the cell's nucleus: 1 on its outline."""
     edge: np.ndarray
+    """Distance in pixels to the nearest outline pixel of any cell."""
     layers: np.ndarray
+    """Number of cells lying over one another; 0 in the background."""
 
     @property
     def inside(self) -> np.ndarray:
@@ -112,23 +88,9 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator, size: int, population: Population, density: np.ndarray | None = None) -> Scene:
-    """Place and draw the cells of a population.
+    """Place and draw the cells of a population; later cells lie above earlier ones.
 
-    Parameters
-    ----------
-    rng : Generator
-        Source of all chance.
-    size : int
-        Height and width in pixels.
-    population : Population
-        What the cells are like.
-    density : ndarray of float, (size, size), optional
-        Probability that a cell is accepted with its centre at this pixel.
-
-    Returns
-    -------
-    Scene
-        Of 0 or more cells; later cells lie above earlier ones.
+    `density` (size, size) is the probability that a cell is accepted with its centre at a pixel.
     """
     labels = np.zeros((size, size), np.int32)
     radius = np.full((size, size), OUTSIDE)
@@ -150,17 +112,7 @@ def draw_scene(rng: np.random.Generator, size: int, population: Population, dens
 
 
 def settle(labels: np.ndarray) -> np.ndarray:
-    """Keep the largest 4-connected piece of each cell, drop what is below 9 pixels and number the rest 1..n.
-
-    Parameters
-    ----------
-    labels : ndarray of int, (H, W)
-        0 background; cells may be cut to pieces by others.
-
-    Returns
-    -------
-    ndarray of int32, (H, W)
-    """
+    """Keep the largest 4-connected piece of each cell, drop what is below 9 pixels and number the rest 1..n, as int32."""
     pieces = label(labels, connectivity=1)
     areas = np.bincount(pieces.ravel())
     owners = np.zeros(len(areas), labels.dtype)
@@ -178,25 +130,9 @@ def settle(labels: np.ndarray) -> np.ndarray:
 def soft_discs(
     rng: np.random.Generator, size: int, count: int, radius: tuple[float, float], softness: float
 ) -> np.ndarray:
-    """Draw discs at random places: debris, specks, red cells.
+    """Discs at random places, (size, size) from 0 to 1: debris, specks, red cells; the higher value where they overlap.
 
-    Parameters
-    ----------
-    rng : Generator
-        Source of all chance.
-    size : int
-        Height and width in pixels.
-    count : int
-        Number of discs.
-    radius : (float, float)
-        Range of the radii, pixels.
-    softness : float
-        Width of the slope of their edge relative to the radius: 0.1 sharp, 1 out of focus.
-
-    Returns
-    -------
-    ndarray of float, (size, size)
-        0 to 1; where discs overlap, the higher value.
+    `radius` is the range of the radii in pixels, `softness` the slope of the edge relative to it: 0.1 sharp, 1 out of focus.
     """
     field = np.zeros((size, size))
     y, x = np.ogrid[:size, :size]
