@@ -8,6 +8,13 @@ from torch import Tensor, nn
 
 from frugalseg.models.lightweight import check_sides, draw_weights
 
+METHODS = "CMUNeXt [@cmunext]"
+CITES = {
+    "cmunext": "Tang et al. 2024, CMUNeXt: an efficient medical image segmentation network based on large kernel and skip fusion, "
+    "IEEE International Symposium on Biomedical Imaging",
+}
+ENCODER = ("stem", "encoder")
+
 WIDTHS = (8, 16, 32, 64, 128)
 KERNELS = (3, 3, 7, 7, 9)
 _EXPANSION = 4

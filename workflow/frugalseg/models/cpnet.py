@@ -13,6 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+METHODS = "The residual U-Net of Cellpose [@cellpose] with {{ widths | listing }} channels"
+CITES = {
+    "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, Nature "
+    "Methods 18",
+}
+ENCODER = ("downsample",)
+
 
 class CPNet(nn.Module):
     """Residual U-Net with style vector, (B, in_channels, H, W) -> (B, out_channels, H, W).

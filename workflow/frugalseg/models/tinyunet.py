@@ -8,6 +8,13 @@ from torch import Tensor, nn
 
 from frugalseg.models.lightweight import check_sides, draw_weights
 
+METHODS = "TinyU-Net [@tinyunet]"
+CITES = {
+    "tinyunet": "Chen et al. 2024, TinyU-Net: lighter yet better U-Net with cascaded multi-receptive fields, Medical Image "
+    "Computing and Computer Assisted Intervention",
+}
+ENCODER = ("encoder",)
+
 WIDTHS = (64, 128, 256, 512)
 _FIELDS = 8
 

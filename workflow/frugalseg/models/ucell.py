@@ -15,6 +15,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+METHODS = (
+    "UCell [@ucell], {{ network.transformer | length | plural('transformer block') }} of {{ network.hidden }} channels applied "
+    "again and again to {{ 'its' if network.transformer | length == 1 else 'their' }} own state, with "
+    "{{ network.task_emb.registers | plural('register') }}, rotary positions "
+    "{{ 'along the flattened grid of tokens' if network.rotary == 1 else 'by row and column' }} and "
+    "{{ weights | value('parameters') }} weights in all,"
+)
+METHODS_TRAINING = (
+    "{% set supervised, outer, inner = network.recursion %}Every batch made {{ supervised | plural('supervised step') }} of "
+    "{{ (outer * inner) | plural('cycle') }}{% if outer > 1 %}, the last {{ inner | number }} of them with gradient{% endif %}"
+    "{% if supervised > 1 %}, "
+    "{{ 'the state carried from one to the next' if network.carry else 'each from the initial state' }}{% endif %}; predictions "
+    "took {{ network.cycles | plural('cycle') }}.{% if network.halting %} Images whose flow error fell below "
+    "{{ '%g' % network.halting }} left their batch, half of them after every step.{% endif %}"
+)
+METHODS_PREDICTION = "predicted in {{ network.cycles | plural('cycle') }}"
+CITES = {
+    "ucell": "Kuang et al. 2026, UCell: rethinking generalizability and scaling of bio-medical vision models, arXiv:2604.00243",
+}
+# One stack of blocks and no decoder: all of it but the registers' input and the head that reads the tokens counts as encoder.
+ENCODER = ("patch_emb", "transformer")
+
 TOKEN = 8
 """Side in pixels of the square that a token stands for."""
 HEAD = 64

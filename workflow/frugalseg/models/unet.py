@@ -13,6 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+METHODS = (
+    "The U-Net of nnU-Net's plan [@nnunet]{% set cap = arch.partition('-cap')[2] %}"
+    "{% if cap %}, its widths capped at {{ cap | int | plural('channel') }},{% endif %}"
+)
+CITES = {
+    "nnunet": "Isensee et al. 2021, nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation, "
+    "Nature Methods 18",
+}
+ENCODER = ("encoder",)
+
 FULL_WIDTH = 512
 _FIRST_WIDTH = 32
 # nnU-Net pools no axis to fewer pixels than this.

@@ -8,6 +8,13 @@ from torch import Tensor, nn
 
 from frugalseg.models.lightweight import check_sides, draw_weights
 
+METHODS = "UNeXt [@unext]"
+CITES = {
+    "unext": "Valanarasu & Patel 2022, UNeXt: MLP-based rapid medical image segmentation network, Medical Image Computing and "
+    "Computer Assisted Intervention",
+}
+ENCODER = ("encoder",)
+
 WIDTHS = (16, 32, 128, 160, 256)
 _CONVOLUTIONAL_LEVELS = 3
 _REACH = 2

@@ -8,6 +8,34 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import greedy_bins
 
+METHODS = (
+    "was dataset quantization [@quantization] with {{ GAINS[gain] }}: patches were divided greedily into {{ bins }} bins, and "
+    "a coreset takes the same share of every bin, {{ 'in the order of selection' if sample == 'head' else 'in random order' }}"
+)
+METHODS_AGAIN = "differs from *{{ first }}* in using {{ GAINS[gain] }}"
+GAINS = {
+    "sum": "the submodular gain of @study, eq. 1",
+    "mean": "the mean-distance gain of the public code of @study",
+    "graphcut": "that gain on normalised features",
+}
+CITES = {
+    "quantization": "Zhou et al. 2023, Dataset quantization, IEEE/CVF International Conference on Computer Vision",
+    "study": "Zhao & Chen 2025, Data efficiency and transfer robustness in biomedical image segmentation: a study of redundancy "
+    "and forgetting with Cellpose, arXiv:2511.04803",
+}
+OPTIONS = {
+    "gain": {
+        "enum": ["sum", "mean", "graphcut"],
+        "default": "sum",
+        "description": "sum: equation 1 of the study; mean: the rule of its public script; graphcut: sum on normalised features.",
+    },
+    "sample": {
+        "enum": ["head", "random"],
+        "default": "head",
+        "description": "The patches of a bin in the order they were picked, or shuffled.",
+    },
+}
+
 
 def dq(
     features: Tensor,

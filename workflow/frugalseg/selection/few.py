@@ -6,6 +6,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+METHODS = (
+    "drew {{ amounts | map('number') | listing(before_last=' or ') }} whole image{{ '' if amounts == [1] else 's' }} at random, "
+    "anew for every seed, and took all their patches"
+)
+
 
 def few(features: Tensor | None, patches: pd.DataFrame, seed: int) -> tuple[Tensor, Tensor]:
     """Patches image after image, the images in random order, from the run's seed.

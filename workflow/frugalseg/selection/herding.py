@@ -8,6 +8,13 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked, squared_distances
 
+METHODS = "was herding [@herding; @icarl], which keeps the mean feature of the patches taken closest to that of all"
+CITES = {
+    "herding": "Welling 2009, Herding dynamical weights to learn, International Conference on Machine Learning",
+    "icarl": "Rebuffi et al. 2017, iCaRL: incremental classifier and representation learning, IEEE Conference on Computer Vision "
+    "and Pattern Recognition",
+}
+
 
 def herding(features: Tensor, patches: pd.DataFrame | None, seed: int) -> tuple[Tensor, Tensor]:
     """Order in which the mean of the patches taken stays as close as it can to the mean of all.

@@ -8,6 +8,12 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked, squared_distances
 
+METHODS = "was greedy k-center [@kcenter], which takes the patch farthest from all patches taken before"
+CITES = {
+    "kcenter": "Sener & Savarese 2018, Active learning for convolutional neural networks: a core-set approach, International "
+    "Conference on Learning Representations",
+}
+
 
 def kcenter(features: Tensor, patches: pd.DataFrame | None, seed: int) -> tuple[Tensor, Tensor]:
     """Order in which every patch is the one farthest from all patches before it.

@@ -6,6 +6,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+METHODS = "drew patches at random, anew for every seed"
+
 
 def random(features: Tensor | None, patches: pd.DataFrame, seed: int) -> tuple[Tensor, Tensor]:
     """Uniformly random order of the patches, from the run's seed.

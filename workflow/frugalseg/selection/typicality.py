@@ -8,6 +8,23 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked
 
+METHODS = (
+    "was typicality [@typicality], which takes of {{ clusters | plural('cluster') }} of k-means in turn the patch that is nearest "
+    "to its {{ NEIGHBOURS }} nearest neighbours there, on average"
+)
+CITES = {
+    "typicality": "Hacohen, Dekel & Weinshall 2022, Active learning on a budget: opposite strategies suit high and low budgets, "
+    "International Conference on Machine Learning",
+}
+OPTIONS = {
+    "clusters": {
+        "type": "integer",
+        "minimum": 1,
+        "default": 100,
+        "description": "Clusters of k-means that patches are taken from in turn.",
+    }
+}
+
 CLUSTERS = 100
 NEIGHBOURS = 20
 # Rows whose distances to all others of a cluster are held at a time.

@@ -8,6 +8,28 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked
 
+METHODS = (
+    "was uncertainty sampling [@uncertainty]: the patches first of whose pixels the model *{{ chain }}* (recipe *{{ recipe }}*, "
+    "seed {{ seed }}) is least certain whether they belong to a cell, by the entropy of its probability, averaged over the patch"
+)
+CITES = {
+    "uncertainty": "Settles 2009, Active learning literature survey, University of Wisconsin-Madison, Computer Sciences Technical "
+    "Report 1648",
+}
+OPTIONS = {
+    "recipe": {"type": "string", "description": "Recipe of the model that is asked, which becomes one of the study's."},
+    "chain": {
+        "type": "string",
+        "description": "Chain of the model that is asked, such as the one that is to be fine-tuned.",
+    },
+    "seed": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 0,
+        "description": "Seed of the model that is asked. One order serves all runs.",
+    },
+}
+
 
 def uncertainty(features: Tensor, patches: pd.DataFrame | None, seed: int) -> tuple[Tensor, Tensor]:
     """Order by how uncertain a model is of the patches, the most uncertain first.

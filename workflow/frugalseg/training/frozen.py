@@ -5,28 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from frugalseg.runtime.literals import members
+
 if TYPE_CHECKING:
     # The config is checked with this module, and a dry run should not import PyTorch.
     from torch import nn
 
-ENCODERS: dict[str, tuple[str, ...]] = {
-    "cpnet": ("downsample",),
-    "unet": ("encoder",),
-    "ucell": ("patch_emb", "transformer"),
-    "tinyunet": ("encoder",),
-    "unext": ("encoder",),
-    "cmunext": ("stem", "encoder"),
-}
-"""Modules that make the encoder of a network, by architecture.
-
-``ucell`` has one stack of blocks and no decoder: all of it but the registers' input and the head that reads the tokens
-counts as encoder.
-"""
-
 
 def encoder_of(arch: str) -> tuple[str, ...]:
     """Names of the modules that make the encoder of an architecture, e.g. of ``unet-cap8``; empty where it has none."""
-    return ENCODERS.get(arch.partition("-")[0], ())
+    return members("models").get(arch.partition("-")[0], {}).get("ENCODER", ())
 
 
 def freeze(network: nn.Module, parts: Sequence[str]) -> None:

@@ -15,6 +15,15 @@ from frugalseg.training import checkpoints
 from frugalseg.training.no_steps import write_no_steps
 from frugalseg.training.stage import build_network
 
+METHODS = (
+    "were not trained: their weights are {{ '%g' % alpha }} times those of models of *{{ recipe }}* plus {{ '%g' % (1 - alpha) }} "
+    "times those of their parents [@interpolation]"
+)
+CITES = {
+    "interpolation": "Wortsman et al. 2022, Robust fine-tuning of zero-shot models, IEEE/CVF Conference on Computer Vision and "
+    "Pattern Recognition",
+}
+
 
 def interpolate(parent: Mapping[str, Tensor], child: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """State dict of ``(1 - alpha) parent + alpha child``; 0 and 1 give either to the bit.

@@ -7,6 +7,23 @@ from typing import Any, NamedTuple
 
 from frugalseg.training.frozen import encoder_of
 
+METHODS = {
+    "l2sp": "with all weights pulled towards the parent's (L2-SP; @l2sp) with a strength of {{ '%g' % strength }}, by proximal "
+    "steps, and the statistics of batch norms with them",
+    "ewc": "with elastic weight consolidation [@ewc] of a strength of {{ '%g' % strength }}, by proximal steps, the Fisher "
+    "information from {{ patches | number }} patch{{ '' if patches == 1 else 'es' }} of the parent's last stage",
+    "lwf": "to repeat the parent's outputs on the new patches as well (learning without forgetting; @lwf), with a weight of "
+    "{{ '%g' % strength }}",
+    "frozen": "with a frozen encoder ({{ parts | map('emphasised') | listing }})",
+}
+CITES = {
+    "l2sp": "Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with convolutional networks, "
+    "International Conference on Machine Learning",
+    "ewc": "Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks, Proceedings of the National Academy "
+    "of Sciences 114",
+    "lwf": "Li & Hoiem 2017, Learning without forgetting, IEEE Transactions on Pattern Analysis and Machine Intelligence 40",
+}
+
 
 class Keep(NamedTuple):
     """What is done, and how much.

@@ -19,6 +19,15 @@ from torch.nn.utils import parametrize
 
 from frugalseg.training.checkpoints import write_tensors
 
+METHODS = (
+    "by low-rank adapters alone (LoRA; @lora), of rank {{ rank }} and α = {{ '%g' % alpha }}, in the layers with "
+    "{{ layers | map('emphasised') | listing(before_last=' or ') }} in their names"
+)
+CITES = {
+    "lora": "Hu et al. 2022, LoRA: low-rank adaptation of large language models, International Conference on Learning "
+    "Representations",
+}
+
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 

@@ -7,6 +7,13 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+METHODS = {
+    "flows": "flows towards cell centres and the probability of a cell",
+    "unit_flows": "unit flows towards cell centres, by half their squared error inside cells, and the probability of a cell, by a "
+    "tenth of its cross-entropy",
+    "foreground": "foreground against background",
+}
+
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # nnU-Net's, added above and below the fraction.

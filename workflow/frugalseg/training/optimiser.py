@@ -12,6 +12,16 @@ from torch.optim.sgd import sgd
 
 from frugalseg.training.recipe import Recipe
 
+METHODS = {
+    "sgd": "stochastic gradient descent ({{ 'Nesterov momentum' if nesterov else 'momentum' }} {{ '%g' % momentum }}, "
+    "{{ decay_and_clip }})",
+    "adamw": "AdamW [@adamw] with β1 = {{ '%g' % betas[0] }}, β2 = {{ '%g' % betas[1] }}, {{ decay_and_clip }},",
+}
+CITES = {
+    "adamw": "Loshchilov & Hutter 2019, Decoupled weight decay regularization, International Conference on Learning "
+    "Representations",
+}
+
 # Of Adam, added to the root of the mean squared gradient.
 _EPSILON = 1e-8
 

@@ -38,6 +38,12 @@ from frugalseg.training.validation import validation_loss
 
 COMMON_DIAMETERS = {"cellpose": 30.0, "ucell": 35.0}
 """Mean cell diameter in pixels that `rescale` brings patches to, by augmentation."""
+METHODS = {
+    "cellpose": "flipped, rotated by any angle, scaled by a factor between {{ '%g' % (1 - scales / 2) }} and "
+    "{{ '%g' % (1 + scales / 2) }}",
+    "ucell": "flipped, transposed, scaled by 2^(0.6 n) and stretched by 2^(0.2 m) with n and m normal",
+}
+"""What the augmentations do to patches."""
 SMALLEST_DIAMETER = 5.0
 """Diameters below this count as this, so that specks are not magnified without bound."""
 LOG_COLUMNS = ("step", "epoch", "lr", "train_loss", "validation_loss")

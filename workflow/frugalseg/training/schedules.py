@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+METHODS = {
+    "cellpose": "which rises over the first ten epochs and is halved at intervals at the end of long runs",
+    "constant": "which stays the same",
+    "warmup": "which rises over the first 12 % of the steps and falls to a fifth after 70 % of them",
+    "poly": "which falls as (1 − step / steps)^0.9",
+}
+
 Schedule = Callable[[int], float]
 
 WARMUP_SHARE = 0.12
