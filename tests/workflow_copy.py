@@ -26,16 +26,19 @@ class Workflow:
         ):
             shutil.copytree(root / part, folder / part)
 
-    def start(self, *arguments: str | Path, **popen: object) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str | Path, environment: dict[str, str] | None = None, **popen: object
+    ) -> subprocess.Popen[str]:
         """Snakemake at work, on one thread a job where the rules do not say otherwise."""
         command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
         return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **popen)
 
-    def run(self, *arguments: str | Path, success: bool = True) -> str:
+    def run(self, *arguments: str | Path, success: bool = True, environment: dict[str, str] | None = None) -> str:
         """What Snakemake says; an assertion fails where it does not end as expected."""
         command = ("--cores", "2", *arguments)
-        with self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with self.start(*command, environment=environment, **pipes) as process:
             output = process.communicate()[0]
         assert (process.returncode == 0) == success, output[-6000:]
         return output

@@ -272,3 +272,23 @@ def test_wrong_images_are_told_before_anything_is_trained(workflow):
     assert "a.tif" in log
     assert "b.tif" in log
     assert "Error in rule prepare" in output
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "reruns", "spares"),
+    [
+        ("selection/coresets.py", "max(1, ", "max(2, ", {"train"}, {"prepare", "cut", "select", "scan"}),
+        ("models/targets.py", "4.0", "4.5", {"evaluate"}, {"prepare", "cut", "select"}),
+        ("models/ucell.py", "self.", "self .", set(), {"train", "evaluate"}),
+    ],
+)
+def test_a_change_of_the_package_reruns_what_it_can_change(tiny, root, tmp_path, module, old, new, reruns, spares):
+    shutil.copytree(root / "workflow/frugalseg", tmp_path / "frugalseg")
+    path = tmp_path / "frugalseg" / module
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    said = tiny.run("--dry-run", "--configfile", "tiny.yaml", environment={"PYTHONPATH": str(tmp_path)})
+    jobs = set(re.findall(r"^(?:local)?rule (\w+):$", said, flags=re.MULTILINE))
+    assert reruns <= jobs
+    assert not spares & jobs

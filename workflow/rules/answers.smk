@@ -32,23 +32,7 @@ rule answer_how_many:
     params:
         block=lookup("{curve}", within=config["learning_curves"]),
         bins=lookup("bins", within=config),
-        code=fingerprint(
-            "frugalseg.statistics.learning_curve",
-            "frugalseg.statistics.curve_measures",
-            "frugalseg.statistics.curve_ensemble",
-            "frugalseg.statistics.curve_families",
-            "frugalseg.statistics.curve_draws",
-            "frugalseg.statistics.comparisons",
-            "frugalseg.statistics.intervals",
-            "frugalseg.statistics.tests",
-            "frugalseg.answers.answer_file",
-            "frugalseg.answers.image_scores",
-            "frugalseg.answers.learning_curve_data",
-            "frugalseg.answers.learning_curve_answer",
-            "frugalseg.answers.learning_curve_text",
-            "frugalseg.answers.learning_curve_figure",
-            "frugalseg.reporting.style",
-        ),
+        code=code_of("answer_how_many.py"),
     script:
         "../../scripts/answer_how_many.py"
 
@@ -82,20 +66,7 @@ rule answer_keeping:
     params:
         block=lookup("{keeping}", within=config["keeping"]),
         untrained=[name for name, recipe in config["recipes"].items() if {"interpolate", "weights"} & recipe.keys()],
-        code=fingerprint(
-            "frugalseg.study.arms",
-            "frugalseg.statistics.intervals",
-            "frugalseg.statistics.pareto",
-            "frugalseg.statistics.tests",
-            "frugalseg.answers.answer_file",
-            "frugalseg.answers.image_scores",
-            "frugalseg.answers.keeping_data",
-            "frugalseg.answers.keeping_answer",
-            "frugalseg.answers.keeping_text",
-            "frugalseg.answers.keeping_figure",
-            "frugalseg.reporting.labels",
-            "frugalseg.reporting.style",
-        ),
+        code=code_of("answer_keeping.py"),
     script:
         "../../scripts/answer_keeping.py"
 
@@ -131,15 +102,7 @@ rule answer_transfers:
         requests=lambda wildcards: transfers.transfer_requests(
             config["transfers"][wildcards.transfer], config["recipes"]
         ),
-        code=fingerprint(
-            "frugalseg.statistics.transfer",
-            "frugalseg.statistics.intervals",
-            "frugalseg.answers.answer_file",
-            "frugalseg.answers.transfer_data",
-            "frugalseg.answers.transfer_text",
-            "frugalseg.answers.transfer_figure",
-            "frugalseg.reporting.style",
-        ),
+        code=code_of("answer_transfers.py"),
     script:
         "../../scripts/answer_transfers.py"
 
@@ -172,18 +135,6 @@ rule judge_claims:
         "../../envs/environment.yaml"
     params:
         claims=lookup("claims", within=config),
-        code=fingerprint(
-            "frugalseg.study.claims",
-            "frugalseg.statistics.effects",
-            "frugalseg.statistics.ratios",
-            "frugalseg.statistics.intervals",
-            "frugalseg.answers.answer_file",
-            "frugalseg.reporting.names",
-            "frugalseg.reporting.style",
-            "frugalseg.answers.verdicts",
-            "frugalseg.answers.verdicts_figure",
-            "frugalseg.answers.verdicts_text",
-            "frugalseg.reporting.words",
-        ),
+        code=code_of("judge_claims.py"),
     script:
         "../../scripts/judge_claims.py"

@@ -21,12 +21,57 @@ UNTRAINED_RECIPES = list(transfers.untrained_recipes(config))
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 # Datasets of which training images are kept aside, to choose by.
 TUNING_DATASETS = arms.tuning_datasets(config)
+SCRIPTS = Path(workflow.basedir) / "scripts"
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
 
 def one_of(names):
     # An empty pattern would match anything; a study may lack experiments, widths or recipes of one kind.
     return "|".join(names) or "(?!)"
+
+
+# What a rule's result depends on: the code that its script reaches, and the modules, by functions of the wildcards, that
+# it imports by name. Worked out when a job is looked at, since every job starts by reading all rules.
+def code_of(script, *by_name):
+    return lambda wildcards: fingerprint(SCRIPTS / script, *(name for names in by_name for name in names(wildcards)))
+
+
+def networks_of(recipes):
+    return sorted({f"frugalseg.models.{config['recipes'][name]['arch'].partition('-')[0]}" for name in recipes})
+
+
+def network(wildcards):
+    return networks_of([wildcards.recipe])
+
+
+def asked_network(wildcards):
+    return networks_of([asked_model(wildcards)[0]])
+
+
+def networks_shown(wildcards):
+    return networks_of([config["figures"]["segmentations"]["recipe"]])
+
+
+def networks_of_table(wildcards):
+    return networks_of(experiments.costed_recipes(config["experiments"][wildcards.experiment], config["recipes"]))
+
+
+def networks_of_scan(wildcards):
+    archs = experiments.width_networks(config["widths"][wildcards.scan]).values()
+    return sorted({f"frugalseg.models.{arch.partition('-')[0]}" for arch in archs})
+
+
+def method(wildcards):
+    return [f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}"]
+
+
+def all_words(wildcards):
+    return ["frugalseg.reporting.methods", "frugalseg.models", "frugalseg.selection"]
+
+
+def reader(wildcards):
+    block = config["datasets"][wildcards.dataset]
+    return [f"frugalseg.data.readers.{block['reader']}"] if "reader" in block else []
 
 
 def receipts_of(description):

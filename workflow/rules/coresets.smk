@@ -22,7 +22,7 @@ rule pretrain_autoencoder:
     threads: 2
     params:
         pretraining=lookup("features/pretraining", within=config),
-        code=fingerprint("frugalseg.models.mae"),
+        code=code_of("pretrain_autoencoder.py"),
     script:
         "../../scripts/pretrain_autoencoder.py"
 
@@ -49,7 +49,7 @@ rule embed:
         pooling=lookup("features/pooling", within=config),
         mask_ratio=lookup("features/mask_ratio", within=config),
         batch=lookup("features/batch", within=config),
-        code=fingerprint("frugalseg.selection.features"),
+        code=code_of("embed.py"),
     script:
         "../../scripts/embed.py"
 
@@ -71,10 +71,7 @@ rule select:
     params:
         selector=lookup("{selector}", within=config["selectors"]),
         bins=lookup("bins", within=config),
-        code=lambda wildcards: fingerprint(
-            f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}",
-            "frugalseg.kernels.quantize",
-        ),
+        code=code_of("select.py", method),
     script:
         "../../scripts/select.py"
 
@@ -95,7 +92,7 @@ use rule select as draw with:
         selector=lookup("{selector}", within=config["selectors"]),
         bins=lookup("bins", within=config),
         images=lambda wildcards: most_images(wildcards.dataset) if wildcards.selector in chains.IMAGE_SELECTORS else 0,
-        code=lambda wildcards: fingerprint(f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}"),
+        code=code_of("select.py", method),
 
 
 # Selectors that ask a model of the study what it is uncertain of.
@@ -116,13 +113,6 @@ rule ask:
     params:
         selector=lookup("{selector}", within=config["selectors"]),
         recipe=lambda wildcards: config["recipes"][asked_model(wildcards)[0]],
-        code=fingerprint(
-            "frugalseg.selection.uncertainty",
-            "frugalseg.evaluation.uncertainty",
-            "frugalseg.evaluation.prediction",
-            "frugalseg.evaluation.windows",
-            "frugalseg.evaluation.samples",
-            "frugalseg.kernels.batch_norm",
-        ),
+        code=code_of("ask.py", asked_network, method),
     script:
         "../../scripts/ask.py"

@@ -27,19 +27,7 @@ rule prepare:
         data_root=lookup("data_root", within=config),
         # Looked at anew once the input is there: images that were fetched in the same run are no change in the next.
         files=lambda wildcards: listing(config["datasets"][wildcards.dataset], config["data_root"]),
-        # Not the whole of frugalseg.data: how the files came here does not change what is read from them.
-        code=fingerprint(
-            "frugalseg.data.prepare",
-            "frugalseg.data.sources",
-            "frugalseg.data.readers",
-            "frugalseg.data.checks",
-            "frugalseg.data.decode",
-            "frugalseg.data.regions",
-            "frugalseg.data.normalize",
-            "frugalseg.data.patches",
-            "frugalseg.data.stores",
-            "frugalseg.data.synthetic",
-        ),
+        code=code_of("prepare.py", reader),
     script:
         "../../scripts/prepare.py"
 
@@ -62,6 +50,6 @@ rule cut:
     params:
         patches=lookup("patches", within=config),
         aside=lambda wildcards: config["tuning"] if wildcards.dataset in TUNING_DATASETS else 0,
-        code=fingerprint("frugalseg.data.patches", "frugalseg.data.aside", "frugalseg.kernels.flows"),
+        code=code_of("cut.py"),
     script:
         "../../scripts/cut.py"

@@ -27,19 +27,6 @@ rule evaluate:
     params:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe],
         aside=lookup("tuning", within=config),
-        code=fingerprint(
-            # Not the whole of frugalseg.evaluation: what is made of the metrics later does not change them.
-            "frugalseg.data.aside",
-            "frugalseg.evaluation.evaluate",
-            "frugalseg.evaluation.prediction",
-            "frugalseg.evaluation.windows",
-            "frugalseg.evaluation.samples",
-            "frugalseg.evaluation.foreground",
-            "frugalseg.evaluation.metrics",
-            "frugalseg.evaluation.boundaries",
-            "frugalseg.kernels.flows",
-            "frugalseg.kernels.overlap",
-            "frugalseg.kernels.batch_norm",
-        ),
+        code=code_of("evaluate.py", network),
     script:
         "../../scripts/evaluate.py"

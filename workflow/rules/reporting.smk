@@ -34,17 +34,7 @@ rule tabulate:
         ),
         # Their benchmarks are no files of the workflow; once the metrics are there, so are they.
         selection=lambda wildcards: selection_jobs.selection_jobs(config["experiments"][wildcards.experiment], config),
-        code=fingerprint(
-            "frugalseg.study.experiments",
-            "frugalseg.models.cost",
-            "frugalseg.answers.efficiency",
-            "frugalseg.answers.gap",
-            "frugalseg.reporting.benchmarks",
-            "frugalseg.answers.selection_costs",
-            "frugalseg.answers.tables",
-            "frugalseg.answers.pivots",
-            "frugalseg.reporting.latex",
-        ),
+        code=code_of("tabulate.py", networks_of_table),
     script:
         "../../scripts/tabulate.py"
 
@@ -67,7 +57,7 @@ rule draw_experiment:
         "../../envs/environment.yaml"
     params:
         experiment=lookup("{experiment}", within=config["experiments"]),
-        code=fingerprint("frugalseg.reporting"),
+        code=code_of("draw_experiment.py"),
     script:
         "../../scripts/draw_experiment.py"
 
@@ -92,7 +82,7 @@ rule draw_patches:
     params:
         figure=lookup("figures/patches", within=config, default={}),
         bins=lookup("bins", within=config),
-        code=fingerprint("frugalseg.reporting"),
+        code=code_of("draw_patches.py"),
     script:
         "../../scripts/draw_patches.py"
 
@@ -116,7 +106,7 @@ rule draw_features:
     params:
         figure=lookup("figures/features", within=config, default={}),
         bins=lookup("bins", within=config),
-        code=fingerprint("frugalseg.reporting"),
+        code=code_of("draw_features.py"),
     script:
         "../../scripts/draw_features.py"
 
@@ -146,7 +136,7 @@ rule draw_segmentations:
     params:
         figure=lookup("figures/segmentations", within=config, default={}),
         recipe=lambda wildcards: config["recipes"][config["figures"]["segmentations"]["recipe"]],
-        code=fingerprint("frugalseg.reporting", "frugalseg.evaluation"),
+        code=code_of("draw_segmentations.py", networks_shown),
     script:
         "../../scripts/draw_segmentations.py"
 
@@ -172,7 +162,7 @@ rule count_patches:
     params:
         datasets=list(config["datasets"]),
         min_cells=lookup("patches/min_cells", within=config),
-        code=fingerprint("frugalseg.reporting"),
+        code=code_of("count_patches.py"),
     script:
         "../../scripts/count_patches.py"
 
@@ -214,7 +204,7 @@ rule describe_methods:
         "../../envs/environment.yaml"
     params:
         study=lambda wildcards: config,
-        code=fingerprint("frugalseg.reporting.methods", "frugalseg.reporting.references", "frugalseg.reporting.words"),
+        code=code_of("describe_methods.py", all_words),
     script:
         "../../scripts/describe_methods.py"
 
@@ -260,7 +250,7 @@ rule describe_costs:
     conda:
         "../../envs/environment.yaml"
     params:
-        code=fingerprint("frugalseg.reporting.costs", "frugalseg.plan.costs", "frugalseg.plan.models"),
+        code=code_of("describe_costs.py"),
     script:
         "../../scripts/describe_costs.py"
 
@@ -286,16 +276,7 @@ rule open_report:
         "../../envs/environment.yaml"
     params:
         study=lambda wildcards: config,
-        code=fingerprint(
-            "frugalseg.study.answers",
-            "frugalseg.answers.answer_file",
-            "frugalseg.reporting.embedding",
-            "frugalseg.reporting.front_page",
-            "frugalseg.reporting.glossary",
-            "frugalseg.reporting.markup",
-            "frugalseg.reporting.names",
-            "frugalseg.reporting.words",
-        ),
+        code=code_of("open_report.py"),
     script:
         "../../scripts/open_report.py"
 
@@ -320,6 +301,6 @@ rule describe_study:
         "../../envs/environment.yaml"
     params:
         datasets=lookup("datasets", within=config),
-        code=fingerprint("frugalseg.reporting.crate", "frugalseg.reporting.records"),
+        code=code_of("describe_study.py"),
     script:
         "../../scripts/describe_study.py"

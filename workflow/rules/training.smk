@@ -26,13 +26,7 @@ rule train:
         min_cells=lookup("patches/min_cells", within=config),
         # Lives outside the outputs, which Snakemake deletes when a job fails: a killed run goes on from here.
         state=f"results/{config['study']}/state/{{recipe}}/{{chain}}/seed{{seed}}",
-        code=lambda wildcards: fingerprint(
-            "frugalseg.training",
-            f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch'].partition('-')[0]}",
-            "frugalseg.models.cost",
-            "frugalseg.kernels.augment",
-            "frugalseg.kernels.batch_norm",
-        ),
+        code=code_of("train.py", network),
     script:
         "../../scripts/train.py"
 
@@ -73,7 +67,7 @@ rule interpolate:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe],
         bins=lookup("bins", within=config),
         min_cells=lookup("patches/min_cells", within=config),
-        code=fingerprint("frugalseg.training.interpolation", "frugalseg.training.no_steps"),
+        code=code_of("interpolate.py"),
     script:
         "../../scripts/interpolate.py"
 
@@ -99,12 +93,7 @@ rule initialise:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe],
         bins=lookup("bins", within=config),
         min_cells=lookup("patches/min_cells", within=config),
-        code=lambda wildcards: fingerprint(
-            "frugalseg.training.no_steps",
-            "frugalseg.training.untrained",
-            "frugalseg.training",
-            f"frugalseg.models.{config['recipes'][wildcards.recipe]['arch'].partition('-')[0]}",
-        ),
+        code=code_of("initialise.py", network),
     script:
         "../../scripts/initialise.py"
 

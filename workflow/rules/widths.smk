@@ -23,14 +23,7 @@ rule scan:
             key: config["widths"][wildcards.scan][key] for key in ("images", "crop", "caps", "seeds", "scores")
         },
         archs=lambda wildcards: experiments.width_networks(config["widths"][wildcards.scan]),
-        code=fingerprint(
-            "frugalseg.widths.dataset",
-            "frugalseg.widths.scan",
-            "frugalseg.widths.scores",
-            "frugalseg.widths.networks",
-            "frugalseg.kernels.sensitivity",
-            "frugalseg.models",
-        ),
+        code=code_of("scan.py", networks_of_scan),
     script:
         "../../scripts/scan.py"
 
@@ -78,14 +71,7 @@ rule tabulate_widths:
         "../../envs/environment.yaml"
     params:
         block=lookup("{scan}", within=config["widths"]),
-        code=fingerprint(
-            "frugalseg.answers.widths",
-            "frugalseg.answers.widths_text",
-            "frugalseg.reporting.latex",
-            "frugalseg.widths.choice",
-            "frugalseg.statistics.tests",
-            "frugalseg.statistics.bootstrap",
-        ),
+        code=code_of("tabulate_widths.py"),
     script:
         "../../scripts/tabulate_widths.py"
 
@@ -111,6 +97,6 @@ rule draw_widths:
         "../../envs/environment.yaml"
     params:
         block=lookup("{scan}", within=config["widths"]),
-        code=fingerprint("frugalseg.answers.widths", "frugalseg.answers.widths_figure", "frugalseg.reporting.style"),
+        code=code_of("draw_widths.py"),
     script:
         "../../scripts/draw_widths.py"

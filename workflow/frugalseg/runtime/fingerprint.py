@@ -1,27 +1,40 @@
 """What code a result depends on, made visible to Snakemake.
 
 Snakemake reruns a job when its script's text changes, but not when the package behind the script does. A rule
-therefore takes ``params: code=fingerprint(...)``: it changes with the code and not with comments or docstrings.
+therefore takes ``params: code=fingerprint(script)``: it changes with the code that the script reaches by import, and not
+with comments or docstrings. What is imported by name (a network, a selector, a reader) the rule adds.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).resolve().parents[1]
+#: Where a job runs, what it logs and how it writes a file cannot change a result.
+HARMLESS = ("frugalseg.runtime", "frugalseg.training.progress", "frugalseg.training.provenance")
+
+
+class Code(NamedTuple):
+    """What a file imports of frugalseg, and a hash of its syntax tree without docstrings."""
+
+    imports: tuple[str, ...]
+    form: str
 
 
 @cache
-def fingerprint(*modules: str) -> str:
-    """Hash the syntax trees of modules, without docstrings.
+def fingerprint(*roots: str | Path) -> str:
+    """Hash the syntax trees of all modules that roots reach by import, without docstrings.
 
     Parameters
     ----------
-    *modules : str
-        Dotted names of modules or packages of frugalseg. A package stands for all modules below it, a module also
-        for the private modules that carry its name, ``_flows_cpu`` for ``flows``.
+    *roots : Path or str
+        Scripts by their path, modules of frugalseg by their dotted names; a package stands for all modules below it. A
+        script's own text does not count: Snakemake looks at that itself.
 
     Returns
     -------
@@ -34,32 +47,75 @@ def fingerprint(*modules: str) -> str:
         When a module does not exist.
     """
     digest = hashlib.sha256()
-    for module in modules:
-        for path in _files(module):
-            digest.update(_normal_form(path).encode())
+    for module in sorted(reach(*roots)):
+        digest.update(f"{module} {_read(_file(module)).form}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _files(module: str) -> list[Path]:
-    # Looked up by hand: importlib would import the packages above it, and torch with them, whenever Snakemake starts.
-    package, *parts = module.split(".")
-    path = Path(importlib.util.find_spec(package).origin).parent.joinpath(*parts)
-    if (path / "__init__.py").exists():
-        return sorted(path.rglob("*.py"))
-    file = path.with_suffix(".py")
-    if not file.exists():
-        raise ModuleNotFoundError(f"no module named {module!r} to take a fingerprint of")
-    # The parts that a module keeps in private modules beside it, such as _flows_cpu.py of flows.py.
-    return [file, *sorted(path.parent.glob(f"_{path.name}_*.py"))]
+def reach(*roots: str | Path) -> set[str]:
+    """Dotted names of all modules that roots reach by import, in functions too, but for what is `HARMLESS`."""
+    found: set[str] = set()
+    waiting = [module for root in roots for module in _start(root)]
+    while waiting:
+        module = waiting.pop()
+        if module not in found and not _is_harmless(module):
+            found.add(module)
+            waiting += _read(_file(module)).imports
+    return found
+
+
+def _start(root: str | Path) -> list[str]:
+    if isinstance(root, Path):
+        return list(_read(root).imports)
+    if not root.startswith("frugalseg") or _file(root) is None:
+        raise ModuleNotFoundError(f"no module named {root!r} to take a fingerprint of")
+    folder = _file(root).parent
+    if _file(root).name != "__init__.py":
+        return [root]
+    return [_name(path) for path in sorted(folder.rglob("*.py"))]
+
+
+def _is_harmless(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in HARMLESS)
+
+
+def _named_in_imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @cache
-def _normal_form(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _file(module: str) -> Path | None:
+    # Looked up by hand: importlib would import the packages above it, and torch with them, whenever Snakemake starts.
+    first, *parts = module.split(".")
+    path = PACKAGE.joinpath(*parts)
+    files = (path / "__init__.py", path.with_suffix(".py")) if first == "frugalseg" else ()
+    return next((file for file in files if file.exists()), None)
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def _read(path: Path) -> Code:
+    return _code(path.read_text(encoding="utf-8"))
+
+
+def _code(text: str) -> Code:
+    tree = ast.parse(text)
+    named = {name for name in _named_in_imports(tree) if _file(name) is not None}
+    # Packages above a module run first.
+    above = {".".join(parts[:n]) for parts in (name.split(".") for name in named) for n in range(1, len(parts))}
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             and ast.get_docstring(node) is not None
         ):
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return Code(tuple(sorted(named | above)), hashlib.sha256(ast.dump(tree).encode()).hexdigest())

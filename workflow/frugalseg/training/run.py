@@ -187,19 +187,13 @@ class Run:
         """Hash of all that decides the result: recipe, seed, code, starting weights, and patches."""
         recipe = asdict(self.recipe)
         del recipe["save_every"]
-        code = (
-            "frugalseg.training",
-            "frugalseg.models.cost",
-            "frugalseg.kernels.augment",
-            "frugalseg.kernels.batch_norm",
-        )
         parameters = {
             "recipe": recipe,
             "seed": self.seed,
             "min_cells": self.min_cells,
             "device": self.device.type,
             "autocast": str(self.autocast_type),
-            "code": fingerprint(*code, type(self.model).__module__),
+            "code": fingerprint(__name__, type(self.model).__module__),
             "sources": [[source.name, source.share] for source in self._all_sources],
             "patches": [_patches_key(source.patches) for source in self._all_sources],
             "validation": [_patches_key(patches) for patches in self.validation],
