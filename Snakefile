@@ -17,7 +17,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.load import ConfigError, complete, read
 
 min_version("9.0")
 
@@ -25,13 +25,15 @@ min_version("9.0")
 gc.set_threshold(1_000_000, 20, 100)
 
 
-configfile: "config/config.yaml"
+# A study is whole: the demo is read where no other is given.
+if "study" not in config:
+
+    configfile: str(Path(workflow.basedir) / "config/config.yaml")
 
 
-# Snakemake lists the files given on the command line before the default that they are layered over.
-*studies, default = workflow.configfiles
+ROOT = Path(workflow.basedir)
 try:
-    completed = complete(config, root=Path(workflow.basedir), files=[default, *studies])
+    completed = complete(read(config, ROOT), root=ROOT, files=workflow.configfiles)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 config.clear()

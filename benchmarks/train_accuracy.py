@@ -27,9 +27,8 @@ from frugalseg.data.prepare import prepare
 from frugalseg.data.stores import open_images, open_patches
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.samples import prediction_scale
-from frugalseg.plan import layer
 from frugalseg.reporting.versions import versions
-from frugalseg.study.load import complete
+from frugalseg.study.load import complete, layer
 from frugalseg.training.loop import train
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import autocast_type
@@ -41,7 +40,7 @@ from report import markdown, write_csv, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
-CONFIGS = [ROOT / "config/config.yaml", ROOT / "config/studies/real.yaml"]
+CONFIGS = [ROOT / "config/base.yaml", ROOT / "config/studies/real.yaml"]
 DATASETS, RECIPE = ("fluo", "histo"), "small"
 REFERENCE, FAST = "float32", "auto"
 LARGEST_DIFFERENCE = 0.01

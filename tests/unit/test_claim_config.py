@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from frugalseg.plan import layer
 from frugalseg.plan.models import requested_models
 from frugalseg.reporting.records import models_of
 from frugalseg.study.answers import VERDICTS
 from frugalseg.study.claims import claim_models
 from frugalseg.study.experiments import study_models
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.load import ConfigError, complete, layer
 
 BLOCK = {
     "text": "Fine-tuning forgets.",
@@ -33,13 +32,13 @@ GONE = object()
 
 
 def completed(root, changes, **others):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     block = {key: value for key, value in (BLOCK | changes).items() if value is not GONE}
     return complete(default | {"claims": {"forgets": block}} | others, root)
 
 
 def test_a_study_may_have_no_claims(root):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     assert complete(default | {"claims": None}, root)["claims"] == {}
 
 
@@ -118,7 +117,7 @@ def test_published_values_need_their_file(root):
 
 
 def test_the_name_of_the_table_of_claims_is_taken(root):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["experiments"][VERDICTS] = default["experiments"]["zero_shot"]
     with pytest.raises(ConfigError, match=r"experiments\.verdicts: this is the name of the table of claims"):
         complete(default, root)
@@ -126,7 +125,7 @@ def test_the_name_of_the_table_of_claims_is_taken(root):
 
 @pytest.mark.parametrize("study", sorted(Path(__file__).resolve().parents[2].glob("config/studies/*.yaml")))
 def test_claims_of_the_studies_ask_for_no_model_of_their_own(root, study):
-    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config = yaml.safe_load((root / "config/base.yaml").read_text())
     layered = layer(config, yaml.safe_load(study.read_text()))
     config = complete(layered, root)
     assert set(study_models(config)) == set(study_models({**config, "claims": {}}))

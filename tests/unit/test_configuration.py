@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from frugalseg.plan import layer
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.load import ConfigError, complete, layer
 
 
 @pytest.fixture(scope="module")
 def default(root):
-    return yaml.safe_load((root / "config/config.yaml").read_text())
+    return yaml.safe_load((root / "config/base.yaml").read_text())
 
 
 def changed(config, path, value):
@@ -30,7 +29,7 @@ def changed(config, path, value):
     "study", ["", *sorted(path.name for path in (Path(__file__).parents[2] / "config/studies").glob("*.yaml"))]
 )
 def test_the_studies_that_come_with_frugalseg_are_in_order(default, root, study):
-    files = [root / "config/config.yaml"]
+    files = [root / "config/base.yaml"]
     if study:
         files.append(root / "config/studies" / study)
         default = layer(default, yaml.safe_load(files[-1].read_text()))
@@ -235,7 +234,7 @@ def test_the_message_names_the_file_a_problem_stands_in(default, root, tmp_path)
     study.write_text("patches: {strid: 3}\n")
     config = layer(default, yaml.safe_load(study.read_text()))
     with pytest.raises(ConfigError, match=re.escape(f"{study}: unknown key 'strid'")):
-        complete(config, root, [Path(root / "config/config.yaml"), study])
+        complete(config, root, [Path(root / "config/base.yaml"), study])
 
 
 def test_a_misspelt_key_in_a_dataset_file_is_told(default, root, tmp_path):

@@ -29,7 +29,7 @@ def study(root, tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         for file in (root / folder).glob("*.yaml"):
             shutil.copy(file, tmp_path / folder)
-    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config = yaml.safe_load((root / "config/base.yaml").read_text())
 
     def study(downloads, **features):
         description = {**DATASET, "downloads": downloads}

@@ -254,7 +254,7 @@ def test_large_figures_are_embedded_as_pixels_and_pictures_with_losses(tmp_path)
 
 
 def test_answers_that_come_first_are_those_of_the_study(root):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["learning_curves"] = {"more_cyto": default["learning_curves"]["more_cyto"]}
     assert complete(default | {"answers": ["more_cyto"]}, root)["answers"] == ["more_cyto"]
     with pytest.raises(ConfigError, match="answers names 'more_cito', which nothing answers; did you mean 'more_cyto'"):

@@ -36,7 +36,7 @@ BLOCK = {
 
 
 def completed(root, tuning=3, name="keep_cyto", arms=None, **changes):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["recipes"] |= RECIPES
     default["tuning"] = tuning
     default["keeping"] = {name: copy.deepcopy(BLOCK) | changes}
@@ -45,7 +45,7 @@ def completed(root, tuning=3, name="keep_cyto", arms=None, **changes):
 
 
 def test_a_study_without_it_needs_no_tuning_images(root):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default.pop("keeping", None)
     default.pop("tuning", None)
     assert complete(default, root)["keeping"] == {}

@@ -20,13 +20,13 @@ BLOCK = {
 
 
 def completed(root, **changes):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["learning_curves"] = {changes.pop("name", "more_cyto"): BLOCK | changes}
     return complete(default, root)
 
 
 def test_a_study_without_learning_curves_has_none(root):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default.pop("learning_curves", None)
     config = complete(default, root)
     assert config["learning_curves"] == {}

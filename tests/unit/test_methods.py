@@ -5,15 +5,14 @@ import re
 import pytest
 import yaml
 
-from frugalseg.plan import layer
 from frugalseg.reporting.methods import to_markdown
 from frugalseg.reporting.references import PAPERS
 from frugalseg.reporting.words import listing, number, plain, plural
-from frugalseg.study.load import complete
+from frugalseg.study.load import complete, layer
 
 
 def study(root, path=None, **changes):
-    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config = yaml.safe_load((root / "config/base.yaml").read_text())
     if path:
         config = layer(config, yaml.safe_load((root / path).read_text()))
     return complete(layer(config, changes), root)
@@ -129,7 +128,7 @@ def test_numbers_follow_the_config(root):
 
 
 def test_what_a_study_does_not_do_is_not_told(root):
-    experiments = yaml.safe_load((root / "config/config.yaml").read_text())["experiments"]
+    experiments = yaml.safe_load((root / "config/base.yaml").read_text())["experiments"]
     only = {name: None for name in experiments if name != "zero_shot"}
     chains = [{"chain": "cyto", "label": "all"}]
     plain_study = study(
@@ -175,7 +174,7 @@ CHAINS = [
 def ucell_study(root, cells=UCELL, tuned=TUNED):
     longer = {**cells, "weights": "cells", "ucell": {**cells["ucell"], "cycles": 63}}
     recipes = {"cells": cells, "tuned": tuned, "longer": longer}
-    names = yaml.safe_load((root / "config/config.yaml").read_text())["experiments"]
+    names = yaml.safe_load((root / "config/base.yaml").read_text())["experiments"]
     only = {name: None for name in names if name != "zero_shot"} | {
         "zero_shot": {"chains": CHAINS, "pivot": {"rows": ["gigaflops"], "columns": ["metric"]}}
     }

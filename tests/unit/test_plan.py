@@ -8,13 +8,13 @@ import torch
 import yaml
 
 from frugalseg.plan import __main__ as command
-from frugalseg.plan import layer, throughput
 from frugalseg.plan import models as plan_models
+from frugalseg.plan import throughput
 from frugalseg.plan.__main__ import main, size, speeds_of, table
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
 from frugalseg.plan.features import measure_features
 from frugalseg.plan.models import folder_of, is_trained, patch_counts, requested_models, steps_of, with_parents
-from frugalseg.study.load import complete
+from frugalseg.study.load import complete, layer
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
 from frugalseg.training.sampling import Source
@@ -22,7 +22,7 @@ from frugalseg.training.stage import build_network
 
 
 def study(root, path):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     return complete(layer(default, yaml.safe_load((root / path).read_text())), root)
 
 

@@ -13,7 +13,7 @@ UCELL = {"arch": "ucell", "target": "unit_flows", "channels": 3, "crop": 64, "st
 
 @pytest.fixture(scope="module")
 def default(root):
-    return yaml.safe_load((root / "config/config.yaml").read_text())
+    return yaml.safe_load((root / "config/base.yaml").read_text())
 
 
 def with_recipes(config, recipes):

@@ -61,14 +61,14 @@ def test_a_recipe_that_is_like_none_is_refused(recipes, message):
     ],
 )
 def test_the_config_says_which_recipe_is_wrong(root, other, message):
-    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config = yaml.safe_load((root / "config/base.yaml").read_text())
     config["recipes"]["other"] = other
     with pytest.raises(ConfigError, match=re.escape(message)):
         complete(config, root)
 
 
 def test_what_a_study_takes_away_from_a_likeness_is_gone(root):
-    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config = yaml.safe_load((root / "config/base.yaml").read_text())
     config["recipes"]["other"] = {"like": "small", "steps": None, "compute": 2}
     other = complete(config, root)["recipes"]["other"]
     assert other["compute"] == 2

@@ -138,7 +138,7 @@ def test_other_experiments_have_no_such_costs():
 
 
 def completed(root, chains, **changes):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["experiments"] = {name: None for name in default["experiments"]} | {
         "selectors": EXPERIMENT
         | {"title": "Selectors", "chains": chains, "pivot": {"rows": ["label"], "columns": ["metric"]}}
@@ -176,7 +176,7 @@ def test_chance_has_to_run_beside_a_selector_at_its_rate_and_recipe(root):
 
 
 def test_chance_may_run_in_another_experiment(root):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     other = EXPERIMENT | {
         "title": "Other",
         "chains": ["cyto@random10"],

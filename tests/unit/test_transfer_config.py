@@ -13,14 +13,14 @@ BLOCK = {"title": "What is forgotten?", "chains": ["cyto_to_histo_to_multi"], "r
 
 
 def completed(root, recipes=None, **changes):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["transfers"] = {changes.pop("name", "paths"): BLOCK | changes}
     default["recipes"] |= recipes or {}
     return complete(default, root)
 
 
 def test_a_study_without_transfer_matrices_has_none(root):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["transfers"] = {"orders": None}
     config = complete(default, root)
     assert config["transfers"] == {}

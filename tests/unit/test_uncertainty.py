@@ -85,7 +85,7 @@ def test_the_most_uncertain_come_first_and_ties_by_index():
 
 
 def completed(root, selectors, chains=("cyto_to_histo@uncertain10", "cyto_to_histo@random10")):
-    default = yaml.safe_load((root / "config/config.yaml").read_text())
+    default = yaml.safe_load((root / "config/base.yaml").read_text())
     default["selectors"] |= selectors
     default["experiments"]["zero_shot"]["chains"] = [{"chain": chain, "label": chain} for chain in chains]
     return complete(default, root)

@@ -10,29 +10,19 @@ from typing import Any
 import torch
 import yaml
 
-from frugalseg.plan import layer, throughput
+from frugalseg.plan import throughput
 from frugalseg.plan.costs import Cost, costs
 from frugalseg.plan.models import requested_models, with_parents
 from frugalseg.runtime.device import choose_device
 from frugalseg.runtime.provenance import write_json
-from frugalseg.study.load import complete
+from frugalseg.study.load import complete, read
 
-_BASE = Path("config/config.yaml")
 _HEADER = f"{'':<20}{'models':>8}{'new':>8}{'done':>8}{'steps':>14}"
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The completed config of a study, layered over the default one.
-
-    Raises
-    ------
-    frugalseg.study.load.ConfigError
-        Listing every problem found.
-    """
-    config = yaml.safe_load(_BASE.read_text(encoding="utf-8"))
-    if path.resolve() != _BASE.resolve():
-        config = layer(config, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    return complete(config, root=Path(), files=[_BASE, path])
+    """The completed config of a study; a `frugalseg.study.load.ConfigError` lists every problem found."""
+    return complete(read(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, Path()), root=Path(), files=[path])
 
 
 def speeds_of(config: Mapping[str, Any], given: Path | None) -> dict[str, Any]:

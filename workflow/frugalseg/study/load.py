@@ -6,7 +6,6 @@ name that would have been right.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,29 @@ from frugalseg.study.claim_checks import claim_problems
 from frugalseg.study.experiment_checks import experiment_problems
 from frugalseg.study.experiments import curve_chains, expand, width_recipes
 from frugalseg.study.keeping_checks import keeping_problems
+from frugalseg.study.lineage import selectors_of
+from frugalseg.study.names import nearest
+from frugalseg.study.questions import QuestionError, written_out
 from frugalseg.study.recipe_checks import recipe_problems
-from frugalseg.study.recipes import RecipeError, resolve
+from frugalseg.study.recipes import RecipeError, named_recipes, resolve, with_shared
 from frugalseg.study.selection_jobs import chance_problems
 from frugalseg.study.selector_checks import selector_problems
 from frugalseg.study.transfer_checks import transfer_problems
 from frugalseg.study.transfers import untrained_recipes
 
 KeyPath = tuple[str | int, ...]
+
+# Kind of question -> the section of the completed config that its blocks stand in, and their definition in the schema.
+_SECTIONS = {
+    "experiment": "experiments",
+    "learning_curve": "learning_curves",
+    "keeping": "keeping",
+    "transfer": "transfers",
+    "claim": "claims",
+    "widths": "widths",
+}
+# Methods of selection that need nothing said about them: each is there under its own name.
+_SELECTORS = ("dq", "few", "herding", "kcenter", "random", "typicality")
 
 
 class ConfigError(ValueError):
@@ -61,12 +75,19 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     ConfigError
         Listing every problem found.
     """
-    config = _without_nulls({**config, "recipes": _recipes(config, files)})
     schema = _load(root / "workflow/schemas/config.schema.yaml")
+    given = config
+    if "questions" in config:
+        config = _with_shared(_with_sections(config, schema, root, files), root)
+    config = _without_nulls({**config, "recipes": _recipes(config, files)})
     problems = [f"{_file_of(path, files)}{message}" for path, message in _schema_problems(config, schema)]
     if problems:
         raise ConfigError(_report(problems))
     _fill_defaults(config, schema, schema)
+    for block in (config, *(scan["published"] for scan in config["widths"].values() if "published" in scan)):
+        key = "published" if block is config else "file"
+        if key in block:
+            block[key] = _found(block[key], root)
     datasets, problems = _load_datasets(config["datasets"], root, files)
     weights, faults = _load_weights(config, root)
     problems += faults
@@ -75,15 +96,31 @@ def complete(config: Mapping[str, Any], root: Path, files: Sequence[Path] = ()) 
     if problems:
         raise ConfigError(_report(problems))
     recipes = config["recipes"] | _recipes_of_widths(config) | untrained_recipes(config)
+    if "questions" in given:
+        recipes = _of_study(recipes, given.get("recipes", {}), config)
+        used = {*given.get("selectors", {}), *_used_selectors(config)}
+        config["selectors"] = {name: block for name, block in config["selectors"].items() if name in used}
     downloads = needed(config, datasets, weights)
     return {**config, "datasets": datasets, "recipes": recipes, "downloads": downloads}
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A clause that offers the nearest valid name, or lists them all where none is near."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+def read(study: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
+    """A study as its file says it; one without questions still lies over ``config/base.yaml``."""
+    return study if "questions" in study else layer(_load(root / "config/base.yaml"), study)
+
+
+def _found(path: str, root: Path) -> str:
+    """A file as it is called from the working directory or, where it is not there, in the repository."""
+    return str(root / path) if not Path(path).exists() and (root / path).exists() else path
+
+
+def layer(base: Mapping[str, Any], study: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a study's keys over those of another config, mappings key by key, as Snakemake does with config files."""
+    merged = dict(base)
+    for key, value in study.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = layer(merged[key], value) if both else value
+    return merged
 
 
 def chains_of(config: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -135,6 +172,8 @@ def _without_nulls(value: Any) -> Any:
 def _file_of(path: KeyPath, files: Sequence[Path]) -> str:
     """The last layered file in which the longest part of a path of keys stands, as a prefix of a message."""
     best, depth = None, -1
+    if path and path[0] in _SECTIONS.values() and any("questions" in (_load(Path(file)) or {}) for file in files):
+        path = ("questions", *path[1:])
     for file in files:
         value, reached = _load(Path(file)), 0
         for key in path:
@@ -355,6 +394,56 @@ def _keeping_problems(name: str, block: Mapping[str, Any], config: Mapping[str, 
             yield ("keeping", name), f"keeping.{name}: there is a block of this name in {section}; choose another"
     for keys, message in keeping_problems(name, block, config, nearest):
         yield ("keeping", name, *keys), message
+
+
+def _with_sections(
+    config: Mapping[str, Any], schema: Mapping[str, Any], root: Path, files: Sequence[Path]
+) -> dict[str, Any]:
+    """A study with a section for each kind of its questions, all of them written out."""
+    definitions = {
+        kind: schema["properties"][section]["additionalProperties"]["$ref"] for kind, section in _SECTIONS.items()
+    }
+    keys = {kind: schema["$defs"][name.rsplit("/", 1)[1]]["properties"] for kind, name in definitions.items()}
+    keys["claim"] = {"effect" if key == "kind" else key: value for key, value in keys["claim"].items()}
+    try:
+        blocks = written_out(config["questions"], keys, root)
+    except QuestionError as error:
+        raise ConfigError(_report([f"{_file_of(error.path, files)}{error}"])) from None
+    sections: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS.values()}
+    for name, block in blocks.items():
+        kind, block = block["kind"], {key: value for key, value in block.items() if key != "kind"}
+        if kind == "claim":
+            block = {"kind" if key == "effect" else key: value for key, value in block.items()}
+        sections[_SECTIONS[kind]][name] = block
+    return {key: value for key, value in config.items() if key != "questions"} | sections
+
+
+def _with_shared(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """A study with the recipes that studies share and the selectors that need nothing said about them."""
+    path = root / "config/recipes.yaml"
+    recipes = with_shared(config.get("recipes", {}), _load(path) if path.exists() else {})
+    selectors = {name: {"method": name} for name in _SELECTORS if name not in config.get("selectors", {})}
+    return {**config, "recipes": recipes, "selectors": {**selectors, **config.get("selectors", {})}}
+
+
+def _used_selectors(config: Mapping[str, Any]) -> set[str]:
+    shown = [name for block in config["figures"].values() for name in block.get("selectors", [])]
+    return {*shown, *(name for _, chain in chains_of(config) for name in selectors_of(chain))}
+
+
+def _of_study(recipes: Mapping[str, Any], own: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipes that a study has of its own or uses: not all of those that studies share."""
+    blocks = [config[section] for section in (*_SECTIONS.values(), "figures", "selectors")]
+    wanted = [*own, *named_recipes(blocks), *_recipes_of_widths(config), *untrained_recipes(config)]
+    found: dict[str, None] = {}
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = None
+            recipe = recipes[name]
+            wanted += [recipe[key] for key in ("parent", "weights") if key in recipe]
+            wanted += named_recipes([recipe.get("interpolate", {})])
+    return {name: recipe for name, recipe in recipes.items() if name in found}
 
 
 def _recipes(config: Mapping[str, Any], files: Sequence[Path]) -> Any:

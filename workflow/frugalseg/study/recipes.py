@@ -47,6 +47,23 @@ def resolve(recipes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _written_out(name, recipes, seen=()) for name in recipes}
 
 
+def with_shared(own: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipes of a study and those that studies share; one that is like itself is like the shared one of its name."""
+    merged = {**shared, **own}
+    for name, recipe in own.items():
+        if isinstance(recipe, Mapping) and recipe.get("like") == name and name in shared:
+            merged[name] = _laid_over(shared[name], {key: value for key, value in recipe.items() if key != "like"})
+    return merged
+
+
+def named_recipes(value: Any) -> list[str]:
+    """Names that stand at a key ``recipe``, anywhere in blocks of a config."""
+    if isinstance(value, Mapping):
+        own = [value["recipe"]] if isinstance(value.get("recipe"), str) else []
+        return own + [name for item in value.values() for name in named_recipes(item)]
+    return [name for item in value for name in named_recipes(item)] if isinstance(value, list) else []
+
+
 def _written_out(name: str, recipes: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
     recipe = recipes[name]
     named = _followed(recipe)
