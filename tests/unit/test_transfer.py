@@ -10,7 +10,7 @@ from frugalseg.answers.transfer_text import note, sentences, to_markdown
 from frugalseg.chains import parse
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean, crossed_mean_of_sets
-from frugalseg.statistics.transfer import Path, compare_ends, transfer
+from frugalseg.statistics.transfer import ChainScores, compare_ends, transfer
 from frugalseg.study.transfers import transfer_requests, transfer_rows, transfer_tests
 
 RECIPES = {"small": {}, "tuned": {"parent": "small", "parent_seed": 0}}
@@ -82,7 +82,7 @@ def test_the_sums_of_a_random_matrix_agree_with_loops():
     source = np.random.default_rng(3)
     names = ["a", "b", "c", "d"]
     scores = {name: source.random((5, 2, 6 + number)) for number, name in enumerate(names)}
-    found = transfer(Path({name: number for number, name in enumerate(names, 1)}, scores))
+    found = transfer(ChainScores({name: number for number, name in enumerate(names, 1)}, scores))
     mean = {(row, name): scores[name][row].mean() for row in range(5) for name in names}
     backward = [mean[4, name] - mean[number, name] for number, name in enumerate(names, 1) if number < 4]
     forward = [mean[number - 1, name] - mean[0, name] for number, name in enumerate(names, 1) if number > 1]
@@ -106,12 +106,12 @@ def test_a_dataset_is_learned_where_it_comes_first_and_joined_ones_at_once():
     assert transfer_tests(block(), "cyto+multi_to_histo") == {"cyto": 1, "multi": 1, "histo": 2}
     source = np.random.default_rng(0)
     scores = {test: source.random((3, 2, 5)) for test in ("cyto", "multi", "histo")}
-    found = transfer(Path({"cyto": 1, "multi": 1, "histo": 2}, scores))
+    found = transfer(ChainScores({"cyto": 1, "multi": 1, "histo": 2}, scores))
     lost = [scores[test][2].mean() - scores[test][1].mean() for test in ("cyto", "multi")]
     assert found.backward.value == pytest.approx(np.mean(lost))
     assert found.forward.value == pytest.approx(scores["histo"][1].mean() - scores["histo"][0].mean())
     with pytest.raises(ValueError, match="learns all of its datasets in one stage"):
-        transfer(Path({"cyto": 1, "multi": 1}, scores))
+        transfer(ChainScores({"cyto": 1, "multi": 1}, scores))
 
 
 def test_rows_follow_the_parents_of_a_recipe():
@@ -182,7 +182,7 @@ def test_one_seed_is_said_and_an_unclear_change_is_not_called_one():
     # After the second stage half of the images are better by as much as the others are worse.
     moved = np.stack([np.zeros((1, 8)), np.zeros((1, 8)), np.resize([0.1, -0.1], (1, 8))])
     scores = {test: 0.5 + moved for test in ("cyto", "histo")}
-    paths = {"cyto_to_histo": Path({"cyto": 1, "histo": 2}, scores)}
+    paths = {"cyto_to_histo": ChainScores({"cyto": 1, "histo": 2}, scores)}
     made = block(chains=["cyto_to_histo"], seeds=[0])
     said = sentences(made, paths, {"cyto_to_histo": transfer(paths["cyto_to_histo"])})
     assert said[0].startswith("Going by one seed alone: on average, PQ (instance) on the datasets learned before")
@@ -191,7 +191,9 @@ def test_one_seed_is_said_and_an_unclear_change_is_not_called_one():
 
 
 def test_where_nothing_was_learned_nothing_is_said_of_forgetting():
-    paths = {"cyto_to_histo": Path({"cyto": 1, "histo": 2}, {test: np.zeros((3, 1, 8)) for test in ("cyto", "histo")})}
+    paths = {
+        "cyto_to_histo": ChainScores({"cyto": 1, "histo": 2}, {test: np.zeros((3, 1, 8)) for test in ("cyto", "histo")})
+    }
     [said] = sentences(block(seeds=[0]), paths, {chain: transfer(path) for chain, path in paths.items()})
     assert said.startswith("What is forgotten cannot be said. All models score 0")
 
@@ -199,7 +201,7 @@ def test_where_nothing_was_learned_nothing_is_said_of_forgetting():
 def test_ends_are_compared_in_pairs_with_wider_intervals_for_more_of_them():
     source = np.random.default_rng(0)
     scores = [{"a": source.random((3, 2, 9)), "b": source.random((3, 2, 7))} for _ in range(3)]
-    paths = [Path({"a": 1, "b": 2}, each) for each in scores]
+    paths = [ChainScores({"a": 1, "b": 2}, each) for each in scores]
     two, three = compare_ends(paths[:2]), compare_ends(paths)
     assert len(three) == 3
     [pair] = two

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path as File
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from frugalseg.answers.tables import read_metrics
 from frugalseg.chains import parse
 from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.transfer import Path, Scores, Transfer
+from frugalseg.statistics.transfer import ChainScores, Scores, Transfer
 from frugalseg.study.lineage import Model
 from frugalseg.study.transfers import transfer_tests
 
@@ -20,8 +20,8 @@ from frugalseg.study.transfers import transfer_tests
 def read_paths(
     block: Mapping[str, Any],
     rows: Mapping[str, Sequence[Sequence[Model]]],
-    metrics: Mapping[tuple[Model, str], str | File],
-) -> dict[str, Path]:
+    metrics: Mapping[tuple[Model, str], str | Path],
+) -> dict[str, ChainScores]:
     """Read the scores along every chain of a block.
 
     Parameters
@@ -59,7 +59,7 @@ def path_name(block: Mapping[str, Any], chain: str) -> str:
     return f"from {first}: {path}" if block["reference"] == "start" else path
 
 
-def to_table(block: Mapping[str, Any], paths: Mapping[str, Path], found: Mapping[str, Transfer]) -> pd.DataFrame:
+def to_table(block: Mapping[str, Any], paths: Mapping[str, ChainScores], found: Mapping[str, Transfer]) -> pd.DataFrame:
     """Everything measured as one tidy table.
 
     Returns
@@ -88,15 +88,15 @@ def _read_path(
     block: Mapping[str, Any],
     chain: str,
     seeds: Sequence[Sequence[Model]],
-    metrics: Mapping[tuple[Model, str], str | File],
-) -> Path:
+    metrics: Mapping[tuple[Model, str], str | Path],
+) -> ChainScores:
     learned = transfer_tests(block, chain)
     scores = {test: _read_scores(seeds, test, metrics, block["metric"]) for test in learned}
-    return Path(learned, scores)
+    return ChainScores(learned, scores)
 
 
 def _read_scores(
-    seeds: Sequence[Sequence[Model]], test: str, metrics: Mapping[tuple[Model, str], str | File], metric: str
+    seeds: Sequence[Sequence[Model]], test: str, metrics: Mapping[tuple[Model, str], str | Path], metric: str
 ) -> Scores:
     """(rows, seeds, images) of one test set."""
     first, of_seeds = None, []

@@ -17,7 +17,7 @@ from frugalseg.answers.transfer_data import path_name, row_names
 from frugalseg.reporting import style
 from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.transfer import Path, Transfer
+from frugalseg.statistics.transfer import ChainScores, Transfer
 
 _PANELS_A_ROW = 3
 _ROW_HEIGHT = 0.38
@@ -31,7 +31,7 @@ _DARK = 0.55
 
 @style.styled
 def draw_transfer(
-    block: Mapping[str, Any], paths: Mapping[str, Path], found: Mapping[str, Transfer], sentence: str
+    block: Mapping[str, Any], paths: Mapping[str, ChainScores], found: Mapping[str, Transfer], sentence: str
 ) -> Figure:
     """Draw the transfer matrix of every chain.
 
@@ -69,7 +69,7 @@ def draw_transfer(
     return figure
 
 
-def _draw_matrix(axes: Axes, names: list[str], path: Path, found: Transfer, highest: float) -> AxesImage:
+def _draw_matrix(axes: Axes, names: list[str], path: ChainScores, found: Transfer, highest: float) -> AxesImage:
     values = np.array([[estimate.value for estimate in cells] for cells in found.matrix.values()]).T
     image = axes.imshow(values, cmap=_COLOURS, vmin=0, vmax=highest, aspect="auto")
     for (row, column), value in np.ndenumerate(values):

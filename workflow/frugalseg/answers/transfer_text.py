@@ -11,7 +11,7 @@ from frugalseg.chains import parse
 from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.reporting.words import listing, number, plural
 from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.transfer import Path, Transfer, compare_ends
+from frugalseg.statistics.transfer import ChainScores, Transfer, compare_ends
 
 # So many paths are told one by one in the answer; of more, the one that forgets least and the one that forgets most.
 _FEW = 2
@@ -34,7 +34,7 @@ _COUNTING = (
 )
 
 
-def sentences(block: Mapping[str, Any], paths: Mapping[str, Path], found: Mapping[str, Transfer]) -> list[str]:
+def sentences(block: Mapping[str, Any], paths: Mapping[str, ChainScores], found: Mapping[str, Transfer]) -> list[str]:
     """The answer in words: what is forgotten, then every path, the order, and what makes it doubtful.
 
     Parameters
@@ -64,7 +64,7 @@ def sentences(block: Mapping[str, Any], paths: Mapping[str, Path], found: Mappin
 
 
 def to_markdown(
-    block: Mapping[str, Any], paths: Mapping[str, Path], found: Mapping[str, Transfer], said: Sequence[str]
+    block: Mapping[str, Any], paths: Mapping[str, ChainScores], found: Mapping[str, Transfer], said: Sequence[str]
 ) -> str:
     """The page of a transfer matrix: the answer, then the matrices and their sums."""
     first, *others = said
@@ -85,7 +85,7 @@ def to_markdown(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def note(block: Mapping[str, Any], paths: Mapping[str, Path]) -> str:
+def note(block: Mapping[str, Any], paths: Mapping[str, ChainScores]) -> str:
     """What the words of the table mean, and what stands for chance."""
     special = any(
         len(set(path.learned.values())) < len(path.learned) or _replays(block, chain) for chain, path in paths.items()
@@ -106,7 +106,7 @@ def _of_path(block: Mapping[str, Any], chain: str, found: Transfer, name: str) -
 
 
 def _orders(
-    block: Mapping[str, Any], paths: Mapping[str, Path], found: Mapping[str, Transfer], name: str
+    block: Mapping[str, Any], paths: Mapping[str, ChainScores], found: Mapping[str, Transfer], name: str
 ) -> Iterator[str]:
     """Which of the paths through the same datasets ends best, of every such group."""
     # Of one seed it is not known whether another would say the same.
@@ -143,7 +143,7 @@ def _change(backward: Estimate, where: str) -> str:
     return f"is not shown to have changed {where} (change {_score(backward.value)}, {ends})"
 
 
-def _matrix(block: Mapping[str, Any], chain: str, path: Path, found: Transfer) -> str:
+def _matrix(block: Mapping[str, Any], chain: str, path: ChainScores, found: Transfer) -> str:
     lines = []
     for row, after in enumerate(row_names(block, chain)):
         cells = []

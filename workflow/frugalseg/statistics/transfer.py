@@ -25,7 +25,7 @@ Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Path:
+class ChainScores:
     """Scores along a chain.
 
     Attributes
@@ -67,12 +67,12 @@ class Transfer:
     forward: Estimate
 
 
-def transfer(path: Path) -> Transfer:
+def transfer(path: ChainScores) -> Transfer:
     """Transfer matrix of a chain, with intervals for other seeds and other test images.
 
     Parameters
     ----------
-    path : Path
+    path : ChainScores
         A seed stands for the same run in all rows, so that differences are paired by seed and by image.
 
     Raises
@@ -99,12 +99,12 @@ def transfer(path: Path) -> Transfer:
     )
 
 
-def compare_ends(paths: Sequence[Path], *, level: float = 0.95) -> dict[tuple[int, int], Estimate]:
+def compare_ends(paths: Sequence[ChainScores], *, level: float = 0.95) -> dict[tuple[int, int], Estimate]:
     """Differences of the average scores at the end of chains that learn the same datasets.
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of ChainScores
         Of the same datasets, seeds and test images; two or more.
     level : float
         Probability that all intervals together are meant to cover (Bonferroni), so that the best may be picked by them.
