@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from frugalseg.reporting.versions import versions
-from frugalseg.statistics.bootstrap import Estimate, bootstrap_difference, bootstrap_mean
 from frugalseg.statistics.comparisons import equivalence
-from frugalseg.statistics.curve_measures import amount_to_reach, area_under_curve
 from frugalseg.statistics.effects import effect_of_means, measure
-from frugalseg.statistics.intervals import crossed_difference, crossed_mean
-from frugalseg.statistics.learning_curve import forecast
+from frugalseg.statistics.intervals import Estimate, crossed_difference, crossed_mean
+from frugalseg.statistics.learning_curve import amount_to_reach, area_under_curve, forecast
 from frugalseg.study.claims import ROLES
 from report import write_csv, write_text
 
@@ -123,9 +121,10 @@ def cover_pairs(setting: Setting, simulations: int, *, bootstrap: bool = False) 
     for _ in range(simulations):
         values, others = draw_scores(places, setting, generator)
         if bootstrap:
+            drawn = _drawn_means({"values": values, "others": others}, generator, 500)
             estimates = {
-                "mean, bootstrap": bootstrap_mean(values, generator, draws=500),
-                "difference, bootstrap": bootstrap_difference(values, others, generator, draws=500),
+                "mean, bootstrap": _percentiles(drawn["values"]),
+                "difference, bootstrap": _percentiles(drawn["values"] - drawn["others"]),
             }
         else:
             estimates = {"mean": crossed_mean(values), "difference": crossed_difference(values, others)}
@@ -164,7 +163,7 @@ def cover_shares(setting: Setting, simulations: int, *, bootstrap: bool = False)
         scores = dict(zip(ROLES["recovery"], draw_scores(places, setting, generator), strict=True))
         drawn = _drawn_means(scores, generator, 500) if bootstrap else {}
         for kind in ("loss", "recovery"):
-            estimate = _percentiles(kind, drawn) if bootstrap else measure(kind, scores).estimate
+            estimate = _percentiles(_drawn_effects(kind, drawn)) if bootstrap else measure(kind, scores).estimate
             pairs = found.setdefault(f"{kind}, bootstrap" if bootstrap else kind, [])
             pairs.append((estimate, effect_of_means(kind, means)))
     return {what: summary(pairs) for what, pairs in found.items()}
@@ -181,11 +180,15 @@ def _drawn_means(scores: Mapping[str, NDArray], generator: np.random.Generator, 
     return means
 
 
-def _percentiles(kind: str, means: Mapping[str, NDArray]) -> Estimate:
-    """Middle and ends of 95 % of the effects of drawn means."""
+def _drawn_effects(kind: str, means: Mapping[str, NDArray]) -> NDArray:
+    """Losses or recoveries of drawn means."""
     before, after, restored = means.values()
-    effects = (before - after) / before if kind == "loss" else (restored - after) / (before - after)
-    low, middle, high = np.quantile(effects, [0.025, 0.5, 0.975])
+    return (before - after) / before if kind == "loss" else (restored - after) / (before - after)
+
+
+def _percentiles(drawn: NDArray) -> Estimate:
+    """Middle and ends of 95 % of what was drawn."""
+    low, middle, high = np.quantile(drawn, [0.025, 0.5, 0.975])
     return Estimate(float(middle), float(low), float(high))
 
 
@@ -330,8 +333,8 @@ often as well; a bootstrap of the same shares holds it far too seldom where seed
 _TITLES = {
     "mean": "Mean over seeds and images (`crossed_mean`)",
     "difference": "Difference of two models on the same images (`crossed_difference`)",
-    "mean, bootstrap": "For comparison: percentile bootstrap of a mean (`bootstrap_mean`)",
-    "difference, bootstrap": "For comparison: percentile bootstrap of a difference (`bootstrap_difference`)",
+    "mean, bootstrap": "For comparison: percentile bootstrap of a mean",
+    "difference, bootstrap": "For comparison: percentile bootstrap of a difference",
     "loss": "Share of a score that is lost (`crossed_ratio`)",
     "recovery": "Share of a loss that is won back (`crossed_ratio`)",
     "loss, bootstrap": "For comparison: percentile bootstrap of a share that is lost",

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frugalseg.statistics.bootstrap import Estimate
 from frugalseg.statistics.effects import Effect, effect_of_means, judge, measure
-from frugalseg.statistics.intervals import crossed_difference
+from frugalseg.statistics.intervals import Estimate, crossed_difference
 from frugalseg.statistics.ratios import crossed_ratio, independent_difference
 from frugalseg.study.claims import ROLES
 

@@ -8,10 +8,9 @@ import pytest
 from scipy.optimize import nnls
 
 from frugalseg.statistics.curve_draws import draw_curves, score_variances, seed_errors
-from frugalseg.statistics.curve_families import FAMILIES, family_weights, fit
-from frugalseg.statistics.curve_measures import amount_to_reach, area_under_curve
+from frugalseg.statistics.curve_fits import FAMILIES, family_weights, fit
 from frugalseg.statistics.intervals import crossed_mean
-from frugalseg.statistics.learning_curve import faults, forecast
+from frugalseg.statistics.learning_curve import amount_to_reach, area_under_curve, faults, forecast
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

@@ -11,7 +11,7 @@ from frugalseg.answers.learning_curve_text import sentences, stop_rule, to_markd
 from frugalseg.reporting import style
 from frugalseg.selection import select
 from frugalseg.selection.coresets import save
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.learning_curve import Doubling, Forecast
 from frugalseg.study.experiments import curve_chains, curve_models
 

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from frugalseg.answers.keeping_data import MeasuredWay
-from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.intervals import crossed_mean
+from frugalseg.statistics.intervals import Estimate, crossed_mean
 from frugalseg.statistics.pareto import pareto_front
 from frugalseg.study.arms import Candidate
 

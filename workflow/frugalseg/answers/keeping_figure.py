@@ -17,7 +17,7 @@ from frugalseg.answers.keeping_answer import Answer, Arm, Way
 from frugalseg.reporting import style
 from frugalseg.reporting.labels import box_along, box_around, place_labels
 from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 
 _HEIGHT = 5.0
 _SMALL, _LARGE, _STAR = 3.5, 7.5, 12.0

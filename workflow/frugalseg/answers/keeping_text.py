@@ -8,7 +8,7 @@ from typing import Any
 from frugalseg.answers.keeping_answer import Answer, Arm, Way
 from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.reporting.words import listing, number, plain, plural
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 
 _NOTE = (
     "Means over test images, with 95 % intervals for other seeds and other test images; differences are paired by seed and "

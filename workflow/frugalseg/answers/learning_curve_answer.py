@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 
 from frugalseg.answers.learning_curve_data import MeasuredCurve
-from frugalseg.statistics.bootstrap import Estimate
 from frugalseg.statistics.comparisons import Comparison, compare
-from frugalseg.statistics.curve_measures import amount_to_reach, area_under_curve
-from frugalseg.statistics.intervals import crossed_mean
-from frugalseg.statistics.learning_curve import Forecast, forecast
+from frugalseg.statistics.intervals import Estimate, crossed_mean
+from frugalseg.statistics.learning_curve import Forecast, amount_to_reach, area_under_curve, forecast
 
 #: What a curve is drawn over: annotated images, and the cells in them.
 UNITS = ("images", "instances")

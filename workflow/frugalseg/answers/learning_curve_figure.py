@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from frugalseg.answers.learning_curve_answer import Answer
 from frugalseg.reporting import style
 from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.learning_curve import Forecast
 
 _HEIGHT = 3.1

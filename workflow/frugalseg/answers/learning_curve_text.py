@@ -10,7 +10,7 @@ from typing import Any
 from frugalseg.answers.learning_curve_answer import Answer
 from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.reporting.words import listing, plain, plural
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.learning_curve import Forecast
 
 _WARNINGS = {

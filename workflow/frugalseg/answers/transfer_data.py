@@ -11,7 +11,7 @@ import pandas as pd
 
 from frugalseg.answers.tables import read_metrics
 from frugalseg.chains import parse
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.transfer import ChainScores, Scores, Transfer
 from frugalseg.study.lineage import Model
 from frugalseg.study.transfers import transfer_tests

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from frugalseg.answers.transfer_data import path_name, row_names
 from frugalseg.reporting import style
 from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.transfer import ChainScores, Transfer
 
 _PANELS_A_ROW = 3

@@ -10,7 +10,7 @@ from frugalseg.answers.transfer_data import path_name, row_names
 from frugalseg.chains import parse
 from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.reporting.words import listing, number, plural
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.transfer import ChainScores, Transfer, compare_ends
 
 # So many paths are told one by one in the answer; of more, the one that forgets least and the one that forgets most.

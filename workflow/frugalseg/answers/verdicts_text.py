@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from frugalseg.answers.verdicts import Judged
 from frugalseg.reporting.names import metric_name
 from frugalseg.reporting.words import listing, number, plural
-from frugalseg.statistics.bootstrap import Estimate
+from frugalseg.statistics.intervals import Estimate
 from frugalseg.study.claims import tests_of_roles
 
 QUESTION = "Do the study's claims hold on these data?"

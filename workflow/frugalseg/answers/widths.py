@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from frugalseg.answers.tables import read_metrics
-from frugalseg.statistics.bootstrap import correlation
+from frugalseg.statistics.correlation import correlation
 from frugalseg.statistics.tests import Plateau, plateau_edge
 from frugalseg.widths import choice
 from frugalseg.widths.scan import values

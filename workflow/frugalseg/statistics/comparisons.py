@@ -9,8 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.intervals import crossed_difference
+from frugalseg.statistics.intervals import Estimate, crossed_difference
 from frugalseg.statistics.tests import check_fraction, holm, signed_rank
 
 Name = TypeVar("Name")
@@ -40,17 +39,7 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against a reference.
-
-    Attributes
-    ----------
-    difference : Estimate
-        The model less the reference.
-    p : float
-        Wilcoxon's signed-rank test over the images, of means over seeds, Holm-corrected over all models compared.
-    equivalence : Equivalence
-        By the margin given.
-    """
+    """A model less its reference; `p` is Wilcoxon's over the images, of means over seeds, Holm-corrected over all models."""
 
     difference: Estimate
     p: float
@@ -58,33 +47,11 @@ class Comparison:
 
 
 def equivalence(values: ArrayLike, others: ArrayLike, margin: float, alpha: float = 0.05) -> Equivalence:
-    """Test by two one-sided tests (Schuirmann 1987) that two models differ by less than a margin.
+    """Test by two one-sided tests (Schuirmann 1987) that two models, (seeds, images) each, differ by less than a margin.
 
     That a difference is not significant shows nothing: with few images none is. Here the null hypothesis is a
-    difference of the margin or more, in either direction.
-
-    Parameters
-    ----------
-    values, others : array_like
-        (seeds, images) each; seeds may differ in number, images may not.
-    margin : float
-        Difference that does not matter, above 0, in the unit of the values.
-    alpha : float
-        Probability, at most, of calling equal what differs by the margin; in (0, 0.5).
-
-    Returns
-    -------
-    Equivalence
-
-    Raises
-    ------
-    ValueError
-        As of `frugalseg.statistics.intervals.crossed_difference`, or if `margin` or `alpha` is out of range.
-
-    Notes
-    -----
-    The tests are those that the interval inverts: each rejects at alpha where the interval of level 1 - 2 alpha ends
-    within the margin. So seeds count as much as they do there.
+    difference of the margin or more, in either direction. The tests are those that the interval inverts: each rejects
+    at alpha where the interval of level 1 - 2 alpha ends within the margin. So seeds count as much as they do there.
     """
     if not margin > 0:
         raise ValueError(f"margin: must be above 0, not {margin}; give the difference that does not matter")
@@ -99,27 +66,7 @@ def equivalence(values: ArrayLike, others: ArrayLike, margin: float, alpha: floa
 
 
 def compare(models: Mapping[Name, ArrayLike], reference: ArrayLike, margin: float) -> dict[Name, Comparison]:
-    """Compare several models with one reference on the same images.
-
-    Parameters
-    ----------
-    models : mapping
-        Name -> (seeds, images).
-    reference : array_like
-        (seeds, images) of the same images.
-    margin : float
-        Difference that does not matter, above 0.
-
-    Returns
-    -------
-    dict
-        Name -> Comparison, in the order given; p-values are corrected for the number of models.
-
-    Raises
-    ------
-    ValueError
-        As of :func:`equivalence`.
-    """
+    """Compare several models with one reference, (seeds, images) of the same images; p-values are corrected for their number."""
     if not models:
         return {}
     equal = {name: equivalence(values, reference, margin) for name, values in models.items()}

@@ -10,23 +10,8 @@ from frugalseg.statistics.intervals import residual_variance, seed_variance
 
 
 def draw_curves(values: NDArray[np.float64], generator: np.random.Generator, draws: int) -> NDArray[np.float64]:
-    """Mean scores over the amounts, drawn with seeds and images anew.
+    """Mean scores (D, R) in [0, 1] over the amounts, drawn with seeds and images anew from scores (R, S, I).
 
-    Parameters
-    ----------
-    values : np.ndarray
-        (R, S, I): amounts, seeds, images; the images are the same throughout.
-    generator : np.random.Generator
-    draws : int
-        Number D of curves.
-
-    Returns
-    -------
-    np.ndarray
-        (D, R) in [0, 1].
-
-    Notes
-    -----
     Images are drawn with replacement, the same for all amounts, as they are the same test set. Of two to five seeds no
     bootstrap knows the spread: what they add is drawn from a normal distribution with the variance of
     :func:`seed_errors`, independently for every amount. Both parts are widened as a t distribution is, for their
@@ -58,7 +43,7 @@ def seed_errors(values: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = np.array([seed_variance(value) for value in values]) + residual
     if spread.max() <= 0:
         return np.zeros(amounts)
-    # Models that agree, as those that find nothing do, have no logarithm, or one that would tilt the line.
+    # Zero spread has no logarithm (e.g. when every model finds nothing), and a tiny one would tilt the line.
     logarithms = np.log(np.maximum(spread, spread.max() * 1e-3))
     # The logarithm of a chi-square over its degrees of freedom is below 0 in the mean.
     freedom = seeds - 1

@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.intervals import crossed_contrast
+from frugalseg.statistics.intervals import Estimate, crossed_contrast
 from frugalseg.statistics.ratios import crossed_ratio, independent_difference
 from frugalseg.study.claims import ROLES
 
@@ -30,15 +29,7 @@ _WEIGHTS: dict[str, tuple[dict[str, float], dict[str, float]]] = {
 
 @dataclass(frozen=True)
 class Effect:
-    """What a claim is about, as measured.
-
-    Attributes
-    ----------
-    estimate : Estimate
-        With its 95 % interval; NaN where there is no such effect, infinite ends where it may be anything.
-    fault : str or None
-        Why nothing can be said of it, where that is so.
-    """
+    """What a claim is about, as measured, with its 95 % interval; NaN and a fault where nothing can be said of it."""
 
     estimate: Estimate
     fault: Fault | None = None
@@ -56,27 +47,15 @@ def measure(kind: str, scores: Mapping[str, ArrayLike]) -> Effect:
 
     Parameters
     ----------
-    kind : str
-        A key of `frugalseg.study.claims.ROLES`.
     scores : mapping
         Part -> (seeds, images) in [0, 1], larger is better. Images are the same for all parts, but for those of an asymmetry
         that begin with ``other_``, which have their own.
-
-    Returns
-    -------
-    Effect
-        Its interval is for other seeds and other images; with one seed it is for other images alone.
-
-    Raises
-    ------
-    ValueError
-        If a part is missing, is not (seeds, images) of finite numbers, or has other images.
     """
     missing = [role for role in ROLES[kind] if role not in scores]
     if missing:
         raise ValueError(f"a claim of the kind {kind!r} needs the parts {', '.join(ROLES[kind])}; give {missing[0]!r}")
     if not any(np.any(scores[role]) for role in ROLES[kind]):
-        return Effect(_nothing(), "nothing learnt")
+        return Effect(Estimate(math.nan, math.nan, math.nan), "nothing learnt")
     if kind == "asymmetry":
         return _asymmetry(scores)
     above, below = _WEIGHTS[kind]
@@ -107,20 +86,11 @@ def effect_of_means(kind: str, means: Mapping[str, float]) -> float:
 
 
 def judge(effect: Effect, claim: Mapping[str, Any]) -> Verdict:
-    """Hold an effect against the bound of its claim.
+    """Hold an effect against the bound of its claim (``at_least``, ``at_most`` or ``margin``).
 
-    Parameters
-    ----------
-    effect : Effect
-    claim : mapping
-        ``kind``, and ``at_least``, ``at_most`` or ``margin``.
-
-    Returns
-    -------
-    str
-        "supported" where the whole interval lies on the claim's side of its bound, "refuted" where it lies wholly on the
-        other, else "undecided". Two are ``equal`` where it lies within the margin, which is what two one-sided tests of
-        2.5 % each ask for (Schuirmann 1987), and ``different`` where it lies beyond, above or below.
+    "supported" where the whole interval lies on the claim's side of its bound, "refuted" where it lies wholly on the
+    other, else "undecided". Two are ``equal`` where it lies within the margin, which is what two one-sided tests of
+    2.5 % each ask for (Schuirmann 1987), and ``different`` where it lies beyond, above or below.
     """
     low, high = effect.estimate.low, effect.estimate.high
     if math.isnan(effect.estimate.value):
@@ -148,7 +118,3 @@ def _side(on_its: bool, on_the_other: bool) -> Verdict:
     if on_its:
         return "supported"
     return "refuted" if on_the_other else "undecided"
-
-
-def _nothing() -> Estimate:
-    return Estimate(math.nan, math.nan, math.nan)

@@ -8,58 +8,34 @@ benchmarks/results/coverage.md shows how often either interval holds the truth.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from frugalseg.statistics.bootstrap import Estimate
 from frugalseg.statistics.tests import check_fraction, check_same_images, check_values
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 def crossed_mean(values: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """Mean over seeds and images, with an interval for other seeds and other images.
-
-    Parameters
-    ----------
-    values : array_like
-        (seeds, images): every seed's model is scored on the same images.
-    level : float
-        Probability the interval is meant to cover, in (0, 1).
-
-    Returns
-    -------
-    Estimate
-        In the unit of the values. One seed shows no spread over seeds: the interval is then that of this one model.
-
-    Raises
-    ------
-    ValueError
-        If `values` is not (seeds, images) of finite numbers, or there are fewer than two images.
-    """
+    """Mean of (seeds, images), with an interval for other seeds and other images; of one seed for other images alone."""
     return crossed_contrast([values], [1.0], level=level)
 
 
 def crossed_difference(values: ArrayLike, others: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """Mean of some values less that of others on the same images, with an interval for other seeds and images.
+    """Mean of some (seeds, images) less that of others on the same images, with an interval for other seeds and images.
 
-    Parameters
-    ----------
-    values, others : array_like
-        (seeds, images) each; seeds may differ in number, images may not.
-    level : float
-        As of :func:`crossed_mean`.
-
-    Returns
-    -------
-    Estimate
-        Above 0 where `values` are larger. Paired by image. Seeds count as independent between the two; where one seed
-        gives both something in common, as a subset drawn by lot does, the interval is rather too wide.
-
-    Raises
-    ------
-    ValueError
-        As of :func:`crossed_mean`, or if the images differ in number.
+    Paired by image. Seeds count as independent between the two; where one seed gives both something in common, as a
+    subset drawn by lot does, the interval is rather too wide.
     """
     return crossed_contrast([values, others], [1.0, -1.0], level=level)
 
@@ -70,21 +46,11 @@ def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float],
     Parameters
     ----------
     models : sequence of array_like
-        (seeds, images) of each model; seeds may differ in number, images may not.
+        (seeds, images) of each model; seeds may differ in number, images may not, and are two or more.
     coefficients : sequence of float
         One a model.
     level : float
-        As of :func:`crossed_mean`.
-
-    Returns
-    -------
-    Estimate
-
-    Raises
-    ------
-    ValueError
-        If an array is not (seeds, images) of finite numbers, the images differ in number or are fewer than two, or the
-        coefficients are not one a model.
+        Probability the interval is meant to cover, in (0, 1).
 
     Notes
     -----
@@ -116,20 +82,7 @@ def crossed_mean_of_sets(sets: Sequence[ArrayLike], *, level: float = 0.95) -> E
     ----------
     sets : sequence of array_like
         (seeds, images) of each set; images may differ in number, seeds may not: a seed is the same in all of them. Every
-        set counts as much as every other.
-    level : float
-        As of :func:`crossed_mean`.
-
-    Returns
-    -------
-    Estimate
-        Of one set, that of :func:`crossed_mean`. What is paired, such as two models of a seed, is subtracted before.
-
-    Raises
-    ------
-    ValueError
-        If there is no set, an array is not (seeds, images) of finite numbers with two images or more, or the seeds differ
-        in number.
+        set counts as much as every other. What is paired, such as two models of a seed, is subtracted before.
 
     Notes
     -----
@@ -154,11 +107,7 @@ def crossed_mean_of_sets(sets: Sequence[ArrayLike], *, level: float = 0.95) -> E
 
 
 def seed_variance(values: NDArray[np.float64]) -> float:
-    """Variance that seeds add to their mean scores, in (seeds, images) of two seeds or more; negative by chance.
-
-    The mean square of seeds less that of the residual, over the number of images: what is left of the spread of the
-    seeds' means when the chance of the single images is taken out.
-    """
+    """Variance that seeds add to their mean scores, in (seeds, images) of two seeds or more; negative by chance."""
     images = values.shape[1]
     return float(values.mean(axis=1).var(ddof=1)) - residual_variance(values) / images
 

@@ -14,11 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.curve_draws import score_variances
-from frugalseg.statistics.curve_ensemble import Ensemble, fit_ensemble
-from frugalseg.statistics.curve_families import CEILING, FAMILIES, FEWEST
-from frugalseg.statistics.intervals import crossed_difference
+from frugalseg.statistics.curve_draws import draw_curves, score_variances
+from frugalseg.statistics.curve_fits import CEILING, FAMILIES, FEWEST, Ensemble, fit_ensemble
+from frugalseg.statistics.intervals import Estimate, crossed_difference, crossed_mean
 from frugalseg.statistics.tests import check_fraction
 
 Fault = Literal["nothing learnt", "few amounts", "one seed", "not rising", "falls", "noisy", "families disagree", "far"]
@@ -33,15 +31,7 @@ _WEIGHTY = 0.1
 
 @dataclass(frozen=True)
 class Doubling:
-    """What twice the amount is expected to bring.
-
-    Attributes
-    ----------
-    amount : float
-        From here, to twice as much.
-    score, gain : Estimate
-        At twice the amount, and beyond what the curve says at the amount itself.
-    """
+    """What twice the amount is expected to bring: the score there, and its gain over the curve at the amount itself."""
 
     amount: float
     score: Estimate
@@ -87,14 +77,7 @@ class Forecast:
 
 
 def check_curve(amounts: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The amounts (R,) and scores (R, S, I) of a learning curve as float64.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three amounts, they do not grow from above 0, or the scores are not one (seeds, images)
-        an amount with two images or more, within [0, 1].
-    """
+    """Amounts (R,) and scores (R, S, I) as float64; ValueError unless three amounts or more grow and scores are in [0, 1]."""
     amounts, values = np.asarray(amounts, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if amounts.ndim != 1 or len(amounts) < FEWEST:
         raise ValueError(
@@ -130,20 +113,8 @@ def forecast(
         (R, S, I): its scores in [0, 1], for every seed, on the same test images.
     margin : float
         The gain that is not worth a doubling, above 0, in the unit of the score.
-    generator : np.random.Generator
     draws : int
         Curves that are drawn and fitted.
-    level : float
-        Probability that the intervals are meant to cover, in (0, 1).
-
-    Returns
-    -------
-    Forecast
-
-    Raises
-    ------
-    ValueError
-        As of :func:`check_curve`, or if `margin` or `level` is out of range.
     """
     amounts, values = check_curve(amounts, values)
     if not margin > 0:
@@ -168,22 +139,43 @@ def forecast(
     )
 
 
+def area_under_curve(amounts: ArrayLike, values: ArrayLike, *, level: float = 0.95) -> Estimate:
+    """Mean score over the logarithm of the amount, from the smallest to the largest: one number for a whole curve.
+
+    By the trapezoidal rule. A seed is taken as one run through all amounts: subsets drawn by lot grow with the amount
+    and have it in common.
+    """
+    amounts, values = check_curve(amounts, values)
+    steps = np.diff(np.log(amounts))
+    weights = (np.append(steps, 0) + np.append(0, steps)) / (2 * steps.sum())
+    return crossed_mean(np.tensordot(weights, values, axes=1), level=level)
+
+
+def amount_to_reach(
+    amounts: ArrayLike,
+    values: ArrayLike,
+    generator: np.random.Generator,
+    *,
+    share: float = 0.95,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Estimate:
+    """The smallest amount that brings a share of the score of the largest; between two amounts straight over the logarithm."""
+    amounts, values = check_curve(amounts, values)
+    check_fraction(share, "share")
+    check_fraction(level, "level")
+    value = _first_reached(amounts, values.mean(axis=(1, 2))[None], share)[0]
+    sample = _first_reached(amounts, draw_curves(values, generator, draws), share)
+    return _estimate(value, sample, level)
+
+
 def faults(values: NDArray[np.float64]) -> tuple[Fault, ...]:
-    """What is not well behaved in a curve as it was measured, before anything is fitted.
+    """What is not well behaved in a curve (R, S, I) as it was measured, before anything is fitted.
 
-    Parameters
-    ----------
-    values : np.ndarray
-        (R, S, I), see :func:`forecast`.
-
-    Returns
-    -------
-    tuple of str
-        "nothing learnt": all scores at the largest amount are 0. "few amounts": fewer than 4, so no family can
-        be told from another. "one seed": how much a training varies is not known. "not rising": the largest
-        amount is not shown to be better than the smallest. "falls": some amount is shown to be worse than the
-        one before it. "noisy": the standard error of a score is larger than a third of the rise from the
-        smallest amount to the largest.
+    "nothing learnt": all scores at the largest amount are 0. "few amounts": fewer than 4, so no family can be told from
+    another. "one seed": how much a training varies is not known. "not rising": the largest amount is not shown to be
+    better than the smallest. "falls": some amount is shown to be worse than the one before it. "noisy": the standard
+    error of a score is larger than a third of the rise from the smallest amount to the largest.
     """
     found: list[Fault] = []
     if not values[-1].any():
@@ -244,6 +236,19 @@ def _enough(amounts: NDArray, ensemble: Ensemble, margin: float, level: float) -
     # Of infinite values no quantile can be interpolated.
     low, high = np.quantile(sample, _tails(level), method="closest_observation")
     return Estimate(float(value), float(low), float(high))
+
+
+def _first_reached(amounts: NDArray, curves: NDArray, share: float) -> NDArray:
+    """(R,), (D, R) -> (D,): where each curve first reaches a share of its last value."""
+    targets = share * curves[:, -1]
+    first = (curves >= targets[:, None]).argmax(axis=1)
+    rows, before = np.arange(len(curves)), np.maximum(first - 1, 0)
+    low, high = curves[rows, before], curves[rows, first]
+    part = np.where(high > low, (targets - low) / np.where(high > low, high - low, 1), 0)
+    logarithms = np.log(amounts)
+    reached = np.exp(logarithms[before] + part * (logarithms[first] - logarithms[before]))
+    # Exponentials of logarithms are off by a bit; the first amount stays what it is.
+    return np.where(first == 0, amounts[0], reached)
 
 
 def _estimate(value: float, sample: NDArray, level: float) -> Estimate:

@@ -9,24 +9,7 @@ from frugalseg.statistics.tests import check_values
 
 
 def pareto_front(scores: ArrayLike) -> NDArray[np.bool_]:
-    """Which of several options are on the Pareto front, by their scores, of which larger is better.
-
-    Parameters
-    ----------
-    scores : array_like
-        (options, scores).
-
-    Returns
-    -------
-    np.ndarray
-        (options,) bool. An option is off the front where another is at least as good in every score and better in one.
-        Options that are equal in all do not beat each other: they are on it together or off it together.
-
-    Raises
-    ------
-    ValueError
-        If `scores` is not (options, scores) of finite numbers.
-    """
+    """Which options (rows of (options, scores), larger is better) no other option beats; equal ones do not beat each other."""
     scores = check_values(scores, "scores", ("options", "scores"))
     # [i, j]: j against i.
     no_worse = (scores[None] >= scores[:, None]).all(axis=2)

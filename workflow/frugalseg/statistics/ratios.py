@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.intervals import crossed_contrast
+from frugalseg.statistics.intervals import Estimate, crossed_contrast
 
 # An end that so many steps, each twice the one before, do not reach is infinite.
 _DOUBLINGS = 40
@@ -30,25 +29,17 @@ def crossed_ratio(
         (seeds, images) of each model; seeds may differ in number, images may not.
     numerator, denominator : sequence of float
         The weights, one a model each.
-    level : float
-        Probability the interval is meant to cover, in (0, 1).
 
     Returns
     -------
     Estimate
-        Of no unit. NaN where the denominator is not above 0; its ends are infinite where the interval of the denominator
-        reaches 0, since then any ratio may be true.
-
-    Raises
-    ------
-    ValueError
-        As of `frugalseg.statistics.intervals.crossed_contrast`.
+        NaN where the denominator is not above 0; its ends are infinite where the interval of the denominator reaches 0,
+        since then any ratio may be true.
 
     Notes
     -----
     The interval holds every ratio r for which numerator - r denominator may be 0, by the interval of that contrast
-    (Fieller 1954). It is paired by image as that is, and knows few seeds for what they are, which a bootstrap of the ratio
-    does not; benchmarks/results/coverage.md shows how often either holds the truth.
+    (Fieller 1954). It is paired by image as that is, and knows few seeds for what they are.
     """
     above, below = (crossed_contrast(models, weights, level=level) for weights in (numerator, denominator))
     if below.value <= 0:
@@ -67,19 +58,8 @@ def crossed_ratio(
 
 
 def independent_difference(first: Estimate, second: Estimate) -> Estimate:
-    """Difference of two estimates from different images and models, with an interval of the level of theirs.
+    """Difference of two estimates from different images and models; infinite ends stay infinite, and NaN stays NaN.
 
-    Parameters
-    ----------
-    first, second : Estimate
-
-    Returns
-    -------
-    Estimate
-        `first` less `second`; infinite ends stay infinite, and NaN stays NaN.
-
-    Notes
-    -----
     The distances of either estimate to its ends stand for its error on that side and add up as squares (MOVER; Zou &
     Donner 2008).
     """

@@ -18,8 +18,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalseg.statistics.bootstrap import Estimate
-from frugalseg.statistics.intervals import crossed_mean, crossed_mean_of_sets
+from frugalseg.statistics.intervals import Estimate, crossed_mean, crossed_mean_of_sets
 
 Scores = NDArray[np.float64]
 
@@ -51,15 +50,7 @@ class ChainScores:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What is said of the scores along a chain.
-
-    Attributes
-    ----------
-    matrix : mapping of str to tuple of Estimate
-        Dataset -> its mean score in every row.
-    average, backward, forward : Estimate
-        See the module.
-    """
+    """Dataset -> its mean score in every row; and the three sums of the module."""
 
     matrix: Mapping[str, tuple[Estimate, ...]]
     average: Estimate
@@ -68,19 +59,7 @@ class Transfer:
 
 
 def transfer(path: ChainScores) -> Transfer:
-    """Transfer matrix of a chain, with intervals for other seeds and other test images.
-
-    Parameters
-    ----------
-    path : ChainScores
-        A seed stands for the same run in all rows, so that differences are paired by seed and by image.
-
-    Raises
-    ------
-    ValueError
-        When the scores are not finite, there are fewer than two images of a dataset, or all datasets are learned in one
-        stage.
-    """
+    """Transfer matrix of a chain; a seed is the same run in all rows, so that differences are paired by seed and image."""
     if len(set(path.learned.values())) < 2:
         raise ValueError("a chain that learns all of its datasets in one stage transfers nothing; give it two stages")
     changes = [
@@ -100,24 +79,13 @@ def transfer(path: ChainScores) -> Transfer:
 
 
 def compare_ends(paths: Sequence[ChainScores], *, level: float = 0.95) -> dict[tuple[int, int], Estimate]:
-    """Differences of the average scores at the end of chains that learn the same datasets.
-
-    Parameters
-    ----------
-    paths : sequence of ChainScores
-        Of the same datasets, seeds and test images; two or more.
-    level : float
-        Probability that all intervals together are meant to cover (Bonferroni), so that the best may be picked by them.
+    """Differences of the average scores at the end of chains that learn the same datasets, paired by image and seed.
 
     Returns
     -------
     dict
-        Numbers of two paths, the better one first -> its average less that of the other. Paired by image and by seed.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two paths, or they are not of the same datasets.
+        Numbers of two paths, the better one first -> its average less that of the other. All intervals together cover
+        with the probability `level` (Bonferroni), so that the best may be picked by them.
     """
     if len(paths) < 2 or any(path.scores.keys() != paths[0].scores.keys() for path in paths):
         raise ValueError("ends are compared of two or more paths through the same datasets")

@@ -6,18 +6,20 @@ Every family is score = level + rise * basis(amount; shape) with a basis that ri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from frugalseg.statistics.curve_draws import draw_curves, score_variances
 
 #: The best score there is: no curve goes beyond it.
 CEILING = 1.0
 #: Amounts from which larger ones are foreseen: as many as a family has parameters.
 FEWEST = 3
 
-#: The question is the next doubling: of what is held out, amounts up to so many times as large count, and the next one.
+# Held-out amounts count if they are at most so many times the largest fitted one; the next one always counts.
 _FAR = 4
 # So close that the shape of a curve is no coarser than what its scores tell.
 _SHAPES = 96
@@ -50,14 +52,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Fit:
-    """A family fitted to D curves.
-
-    Attributes
-    ----------
-    family : Family
-    level, rise, shape : np.ndarray
-        (D,) each.
-    """
+    """A family fitted to D curves; level, rise and shape are (D,) each."""
 
     family: Family
     level: NDArray
@@ -98,22 +93,9 @@ FAMILIES: dict[str, Family] = {
 
 
 def fit(family: Family, amounts: NDArray, scores: NDArray, weights: NDArray) -> Fit:
-    """Fit a family to D curves by weighted least squares.
+    """Fit a family to D curves, scores (D, R), by least squares with weights (R,).
 
-    Parameters
-    ----------
-    family : Family
-    amounts : np.ndarray
-        (R,), growing, above 0.
-    scores : np.ndarray
-        (D, R) in [0, 1].
-    weights : np.ndarray
-        (R,) above 0, the inverse of the scores' variances.
-
-    Returns
-    -------
-    Fit
-        Rises are at least 0, and no asymptote is above `CEILING`. Two amounts fix no shape: it is then the middle one.
+    Rises are at least 0, and no asymptote is above `CEILING`. Two amounts fix no shape: it is then the middle one.
     """
     shapes = family.shapes(amounts)
     if len(amounts) < FEWEST:
@@ -138,18 +120,10 @@ def fit(family: Family, amounts: NDArray, scores: NDArray, weights: NDArray) -> 
 
 
 def foresight_errors(amounts: NDArray, scores: NDArray, weights: NDArray) -> NDArray:
-    """Mean squared error with which each family foresees larger amounts from smaller ones.
+    """Mean squared error with which each family foresees larger amounts from smaller ones: (C cuts, D, F).
 
-    Parameters
-    ----------
-    amounts, scores, weights
-        As of :func:`fit`.
-
-    Returns
-    -------
-    np.ndarray
-        (C, D, F): each family is fitted to the first 3, 4, ... R - 1 amounts, and its squared errors at the next one and
-        all up to four times as large averaged; C = R - 3 such cuts.
+    Each family is fitted to the first 3, 4, ... R - 1 amounts, and its squared errors at the next one and all up to four
+    times as large averaged.
     """
     cuts = range(FEWEST, len(amounts))
     errors = np.empty((len(cuts), len(scores), len(FAMILIES)))
@@ -162,32 +136,60 @@ def foresight_errors(amounts: NDArray, scores: NDArray, weights: NDArray) -> NDA
 
 
 def family_weights(amounts: NDArray, scores: NDArray, variances: NDArray) -> NDArray:
-    """Weights of the families by how well they foresee larger amounts, never by how well they fit.
+    """Weights (D, F) of the families by how well they foresee larger amounts, never by how well they fit.
 
-    Parameters
-    ----------
-    amounts, scores
-        As of :func:`fit`.
-    variances : np.ndarray
-        (R,) of the scores, by which no foresight can be better than chance.
-
-    Returns
-    -------
-    np.ndarray
-        (D, F), rows add up to 1, in the order of `FAMILIES`. All the same where fewer than 4 amounts leave nothing to
-        foresee.
-
-    Notes
-    -----
     A weight is the product over the cuts of 1 / mean squared error. A product, and not a mean over the cuts, since errors
     from the first few amounts are far larger than those that matter, from all but the last. The variance of the scores
-    is added to each error, lest one lucky hit take all the weight.
+    is added to each error, lest one lucky hit take all the weight. Fewer than 4 amounts leave nothing to foresee: all
+    weights are then the same.
     """
     errors = foresight_errors(amounts, scores, 1 / variances)
     chance = np.array([variances[_held_out(amounts, cut)].mean() for cut in range(FEWEST, len(amounts))])
     logarithms = -np.log(errors + chance[:, None, None]).sum(axis=0)
     weights = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Every family fitted to a curve and to D curves drawn from it.
+
+    `weights` (F,) are those of the families, `families` (D,) the number of the family drawn for each drawn curve.
+    """
+
+    weights: NDArray
+    fits: Mapping[str, Fit]
+    drawn_fits: Mapping[str, Fit]
+    families: NDArray
+
+    def by_family(self, amounts: NDArray) -> NDArray:
+        """(F, X): what each family says of some amounts, going by what was measured."""
+        return np.stack([fits.predict(amounts)[0] for fits in self.fits.values()])
+
+    def mean(self, amounts: NDArray) -> NDArray:
+        """(X,): the mean of the families by their weights."""
+        return self.weights @ self.by_family(amounts)
+
+    def drawn(self, amounts: NDArray) -> NDArray:
+        """(D, X): every drawn curve by the family that was drawn for it."""
+        chosen = np.empty((len(self.families), len(amounts)))
+        for number, fits in enumerate(self.drawn_fits.values()):
+            rows = self.families == number
+            chosen[rows] = Fit(fits.family, fits.level[rows], fits.rise[rows], fits.shape[rows]).predict(amounts)
+        return chosen
+
+
+def fit_ensemble(amounts: NDArray, values: NDArray, generator: np.random.Generator, draws: int) -> Ensemble:
+    """Fit every family to a learning curve, (R,) amounts and (R, S, I) scores, and to curves drawn from it."""
+    variances = score_variances(values)
+    measured = values.mean(axis=(1, 2))[None]
+    drawn = draw_curves(values, generator, draws)
+    return Ensemble(
+        weights=family_weights(amounts, measured, variances)[0],
+        fits={name: fit(family, amounts, measured, 1 / variances) for name, family in FAMILIES.items()},
+        drawn_fits={name: fit(family, amounts, drawn, 1 / variances) for name, family in FAMILIES.items()},
+        families=_draw_families(family_weights(amounts, drawn, variances), generator),
+    )
 
 
 def _held_out(amounts: NDArray, cut: int) -> slice:
@@ -204,3 +206,10 @@ def _below_ceiling(
     held = ((scores - CEILING) * weights) @ basis.T / np.where(squares > 0, squares, 1)
     beyond = level > CEILING
     return np.where(beyond, np.maximum(held, 0), rise), np.where(beyond, CEILING, level)
+
+
+def _draw_families(weights: NDArray, generator: np.random.Generator) -> NDArray[np.int64]:
+    """(D, F) -> (D,): a family for every drawn curve, as likely as its weight."""
+    drawn = (generator.random((len(weights), 1)) > weights.cumsum(axis=1)).sum(axis=1)
+    # Rounding may leave the sum of the weights just below 1.
+    return np.minimum(drawn, weights.shape[1] - 1)
