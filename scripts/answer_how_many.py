@@ -1,7 +1,5 @@
 """How many more images: the answer, its table and its figure, from the metrics of the models of a learning curve."""
 
-from pathlib import Path
-
 import numpy as np
 
 from frugalseg.answers.answer_file import write_answer
@@ -10,7 +8,7 @@ from frugalseg.answers.learning_curve_data import read_curve
 from frugalseg.answers.learning_curve_figure import draw_learning_curve
 from frugalseg.answers.learning_curve_text import sentences, to_markdown
 from frugalseg.reporting import style
-from frugalseg.reporting.page import to_page
+from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 from frugalseg.study.experiments import curve_models
 
@@ -21,8 +19,7 @@ measured = read_curve(block, metrics, files.coresets, files.patches, files.image
 found = answer(measured, block, np.random.default_rng(0))
 to_table(found).to_csv(snakemake.output.csv, index=False)
 text = to_markdown(found, block)
-Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
-Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+write_page(text, snakemake.output.markdown, snakemake.output.page)
 words = sentences(found, block)
 write_answer(snakemake.output.answer, snakemake.wildcards.curve, block["title"], words)
 figure = draw_learning_curve(found, block, words[0])

@@ -1,11 +1,9 @@
 """How many patches there are and how many each model used, from the patch tables and the models' descriptions."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from frugalseg.answers.counts import count_datasets, count_models, to_markdown
-from frugalseg.reporting.page import to_page
+from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
@@ -14,5 +12,4 @@ datasets = count_datasets(tables, snakemake.params.min_cells)
 models = count_models(snakemake.input.descriptions)
 pd.concat([datasets, models]).to_csv(snakemake.output.csv, index=False)
 text = to_markdown(datasets, models, snakemake.params.min_cells)
-Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
-Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+write_page(text, snakemake.output.markdown, snakemake.output.page)

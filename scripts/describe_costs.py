@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from frugalseg.reporting.costs import compare, to_markdown
-from frugalseg.reporting.page import to_page
+from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
@@ -12,5 +12,4 @@ speeds = json.loads(Path(snakemake.input.throughput).read_text(encoding="utf-8")
 table = compare(snakemake.config, speeds)
 table.to_csv(snakemake.output.csv, index=False)
 text = to_markdown(table, speeds)
-Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
-Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+write_page(text, snakemake.output.markdown, snakemake.output.page)

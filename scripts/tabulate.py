@@ -6,17 +6,17 @@ from frugalseg.answers import gap, pivots
 from frugalseg.answers.efficiency import add_costs
 from frugalseg.answers.selection_costs import add_selection_costs, with_selection_costs
 from frugalseg.answers.tables import read_published, tabulate
-from frugalseg.evaluation.metrics import METRICS
-from frugalseg.reporting.page import to_page
+from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 from frugalseg.study.experiments import GAP_CLOSED, cost_fields, gaps, requests
+from frugalseg.study.metrics import OF_IMAGES
 
 record(snakemake.log[0])
 name, experiment = snakemake.wildcards.experiment, snakemake.params.experiment
 with_published = bool(snakemake.input.published) and "published" in experiment
 published = read_published(snakemake.input.published, experiment["published"]) if with_published else None
 files = dict(zip(requests(experiment), snakemake.input.metrics, strict=True))
-table = tabulate(name, files, METRICS, published)
+table = tabulate(name, files, OF_IMAGES, published)
 notes = []
 if "gap" in experiment:
     groups = gaps(name, experiment)
@@ -33,7 +33,6 @@ if snakemake.params.selection:
 table.to_csv(snakemake.output.csv, index=False)
 
 text = f"# {experiment['title']}\n\n{experiment['caption']}\n\n{pivots.to_markdown(readable)}"
-Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
-Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+write_page(text, snakemake.output.markdown, snakemake.output.page)
 caption = f"{experiment['title']}. {experiment['caption']}"
 Path(snakemake.output.tex).write_text(pivots.to_latex(readable, caption, f"tab:{name}"), encoding="utf-8")

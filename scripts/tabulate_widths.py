@@ -6,7 +6,7 @@ import pandas as pd
 
 from frugalseg.answers.widths import analyse, read_published
 from frugalseg.answers.widths_text import to_latex, to_markdown
-from frugalseg.reporting.page import to_page
+from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 from frugalseg.study.experiments import width_models
 
@@ -19,8 +19,7 @@ found.accuracy.to_csv(snakemake.output.accuracy, index=False)
 found.networks.to_csv(snakemake.output.csv, index=False)
 published = read_published(snakemake.input.published, block["published"]["dataset"]) if "published" in block else None
 text = to_markdown(block, found.sentences, found.choices, found.networks, published)
-Path(snakemake.output.markdown).write_text(text, encoding="utf-8")
-Path(snakemake.output.page).write_text(to_page(text), encoding="utf-8")
+write_page(text, snakemake.output.markdown, snakemake.output.page)
 label = f"tab:{snakemake.wildcards.scan}"
 text = to_latex(block, found.choices, found.networks, published, label)
 Path(snakemake.output.tex).write_text(text, encoding="utf-8")

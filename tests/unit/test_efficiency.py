@@ -5,7 +5,7 @@ import pytest
 
 from frugalseg.answers.efficiency import add_costs, costs_of
 from frugalseg.models.cost import forward_flops, parameters
-from frugalseg.reporting.names import value_text
+from frugalseg.reporting.formats import value_text
 from frugalseg.study.experiments import cost_fields, costed_recipes
 from frugalseg.training.stage import build_network
 

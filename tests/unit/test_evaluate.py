@@ -9,8 +9,9 @@ from torch import nn
 from frugalseg.data.stores import IMAGE_COLUMNS, Images
 from frugalseg.evaluation import prediction
 from frugalseg.evaluation.evaluate import evaluate
-from frugalseg.evaluation.metrics import METRICS, per_image
+from frugalseg.evaluation.metrics import per_image
 from frugalseg.kernels.flows import labels_to_flows
+from frugalseg.study.metrics import OF_IMAGES
 
 
 def discs(size, centres, radius=8):
@@ -62,7 +63,7 @@ def flow_images():
 
 def test_evaluate_scores_a_perfect_model(flow_images):
     table = evaluate_all(Flows(), flow_images)
-    assert table.columns.tolist() == ["image", *METRICS]
+    assert table.columns.tolist() == ["image", *OF_IMAGES]
     assert table["image"].tolist() == ["image0", "image1", "image2", "image3"]
     # The flow in the middle of a disc is zero, a hole that is filled, so all but a pixel or two is found.
     assert (table["ap_90"] == 1).all()
@@ -82,14 +83,14 @@ def test_evaluate_scores_each_image_by_its_own_truth(flow_images):
     assert not table.isna().any(axis=None)
     assert table["ap"].tolist() == [0, 0, 1, 0]
     assert table["hd95"].tolist() == [100, np.hypot(45, 33), 0, 100]
-    for row, labels in zip(table[list(METRICS)].to_dict("records"), LABELS, strict=True):
+    for row, labels in zip(table[list(OF_IMAGES)].to_dict("records"), LABELS, strict=True):
         assert row == per_image(labels, np.zeros_like(labels))
 
 
 def test_evaluate_no_images():
     table = evaluate_all(Nothing(), Images(pd.DataFrame(columns=IMAGE_COLUMNS), np.zeros(0), np.zeros(0)))
     assert table.empty
-    assert table.columns.tolist() == ["image", *METRICS]
+    assert table.columns.tolist() == ["image"]
 
 
 def test_errors_in_scoring_reach_the_caller(flow_images):

@@ -82,6 +82,21 @@ def test_where_a_job_runs_does_not_count(package):
     assert of(package) == before
 
 
+def test_templates_count_where_prose_is_reached(package):
+    (package / "reporting/templates").mkdir(parents=True)
+    (package / "reporting/__init__.py").write_text("")
+    (package / "reporting/prose.py").write_text("")
+    template = package / "reporting/templates/a.jinja"
+    template.write_text("It rains.")
+    before = of(package)
+    template.write_text("It snows.")
+    assert of(package) == before
+    (package / "a.py").write_text("from frugalseg.reporting import prose")
+    before = of(package)
+    template.write_text("It thaws.")
+    assert of(package) != before
+
+
 def test_a_package_that_is_named_stands_for_all_its_modules():
     assert reach("frugalseg.kernels") >= {"frugalseg.kernels.overlap", "frugalseg.kernels.flows"}
 

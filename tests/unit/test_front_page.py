@@ -9,16 +9,13 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from frugalseg.evaluation.metrics import METRICS
 from frugalseg.reporting import style
-from frugalseg.reporting.embedding import embed
 from frugalseg.reporting.front_page import front_page
-from frugalseg.reporting.glossary import METRIC_DEFINITIONS, split_at_metrics
-from frugalseg.reporting.markup import to_html, to_inline_html
-from frugalseg.reporting.names import METRIC_NAMES
+from frugalseg.reporting.inline_images import inline
+from frugalseg.reporting.markup import split_at_metrics, to_html, to_inline_html
 from frugalseg.study.answers import answer_names, leading_answers
-from frugalseg.study.experiments import GAP_CLOSED
 from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.metrics import METRICS
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 EVIL = "<script>alert(1)</script>"
@@ -61,7 +58,7 @@ def figure(tmp_path_factory):
     folder, drawn = tmp_path_factory.mktemp("figures"), Figure(figsize=(3, 2))
     drawn.subplots().plot([0, 1])
     style.save(drawn, folder / "a.png", folder / "a.svg")
-    return embed(folder / "a.png", folder / "a.svg")
+    return inline(folder / "a.png", folder / "a.svg")
 
 
 @pytest.fixture
@@ -179,13 +176,13 @@ def test_what_an_answer_says_is_not_said_again_by_its_table(figure, template):
 
 
 def test_every_metric_has_a_definition_in_tables_and_in_the_glossary(template):
-    assert METRIC_DEFINITIONS.keys() == METRIC_NAMES.keys() == {*METRICS, GAP_CLOSED}
-    for key, name in METRIC_NAMES.items():
+    for metric in METRICS.values():
+        name = metric.name
         # As tables head columns, and as they name rows.
         table = f"| Training | {name} | cyto, {name} |\n| -- | -- | -- |\n| {name} | 1 | 2 |\n"
         page = Reader(front_page(study(), {}, {"redundancy": table}, {}, template))
-        assert [shown["title"] for shown in page.all("abbr")] == [METRIC_DEFINITIONS[key]] * 3
-        assert f"{name} {METRIC_DEFINITIONS[key]}" in page.text
+        assert [shown["title"] for shown in page.all("abbr")] == [metric.definition] * 3
+        assert f"{name} {metric.definition}" in page.text
 
 
 @pytest.mark.parametrize(
@@ -244,7 +241,7 @@ def test_large_figures_are_embedded_as_pixels_and_pictures_with_losses(tmp_path)
     for name, pixels, lines in (("small", flat, 10), ("large", flat, 200_000), ("picture", noise, 200_000)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.svg").write_text("x" * lines)
-        embedded = embed(tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+        embedded = inline(tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
         assert (embedded.width, embedded.height) == (288, 192)
         sources[name] = embedded.source
     assert sources["small"].startswith("data:image/svg+xml;base64,")

@@ -5,9 +5,9 @@ import re
 import pytest
 import yaml
 
+from frugalseg.reporting.formats import listing, number, plain, plural
 from frugalseg.reporting.methods import to_markdown
 from frugalseg.reporting.references import PAPERS
-from frugalseg.reporting.words import listing, number, plain, plural
 from frugalseg.study.load import complete, layer
 
 

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from frugalseg.evaluation.metrics import METRICS, per_image
+from frugalseg.evaluation.metrics import per_image
+from frugalseg.study.metrics import OF_IMAGES
 
 
 def pixels_of(labels):
@@ -151,14 +152,14 @@ def test_halves_are_matched_once():
 
 def test_keys_are_in_order_and_floats():
     metrics = per_image(*HALVES)
-    assert tuple(metrics) == METRICS
+    assert tuple(metrics) == OF_IMAGES
     assert all(type(value) is float for value in metrics.values())
 
 
 def test_perfect_prediction_with_other_numbers():
     truth = np.kron(np.arange(9).reshape(3, 3), np.ones((4, 4), int))
     metrics = per_image(truth, (truth * 1000).astype(np.uint16))
-    assert metrics == dict.fromkeys(METRICS, 1.0) | {"hd95": 0.0}
+    assert metrics == dict.fromkeys(OF_IMAGES, 1.0) | {"hd95": 0.0}
 
 
 EMPTY = np.zeros((6, 8), np.int32)
@@ -168,12 +169,12 @@ CELLS[4, 4:6] = 2
 
 
 def test_both_empty_is_perfect():
-    assert per_image(EMPTY, EMPTY) == dict.fromkeys(METRICS, 1.0) | {"hd95": 0.0}
+    assert per_image(EMPTY, EMPTY) == dict.fromkeys(OF_IMAGES, 1.0) | {"hd95": 0.0}
 
 
 @pytest.mark.parametrize(("truth", "prediction"), [(CELLS, EMPTY), (EMPTY, CELLS)])
 def test_one_empty_scores_nothing(truth, prediction):
-    assert per_image(truth, prediction) == dict.fromkeys(METRICS, 0.0) | {"accuracy": 40 / 48, "hd95": 10.0}
+    assert per_image(truth, prediction) == dict.fromkeys(OF_IMAGES, 0.0) | {"accuracy": 40 / 48, "hd95": 10.0}
 
 
 def test_no_overlap_at_all():

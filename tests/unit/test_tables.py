@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from frugalseg.answers import pivots, tables
-from frugalseg.evaluation.metrics import METRICS
-from frugalseg.reporting import names
+from frugalseg.study import metrics
 from frugalseg.study.experiments import GAP_CLOSED, Entry
 
 REPOSITORY = Path(__file__).parents[2]
@@ -137,11 +136,11 @@ def test_a_published_value_given_twice_is_refused(tmp_path):
         tables.read_published(tmp_path / "twice.csv", "I")
 
 
-def test_every_metric_has_a_name():
-    assert set(names.METRIC_NAMES) == {*METRICS, GAP_CLOSED}
-    assert len(set(names.METRIC_NAMES.values())) == len(METRICS) + 1
+def test_every_metric_has_a_name_of_its_own():
+    assert set(metrics.METRICS) == {*metrics.OF_IMAGES, GAP_CLOSED}
+    assert len({metric.name for metric in metrics.METRICS.values()}) == len(metrics.METRICS)
     with pytest.raises(ValueError, match="no metric 'psnr'"):
-        names.metric_name("psnr")
+        metrics.metric_of("psnr")
 
 
 @pytest.fixture

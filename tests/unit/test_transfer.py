@@ -214,7 +214,7 @@ def test_models_scored_on_other_images_are_refused(write):
     files = write(made)
     wrong = files[("small", "cyto_to_histo", 1), "cyto"]
     pd.read_csv(wrong).iloc[1:].to_csv(wrong, index=False)
-    with pytest.raises(ValueError, match="has other test images than"):
+    with pytest.raises(ValueError, match="has other images than"):
         read_paths(made, transfer_rows(made, RECIPES), files)
 
 

@@ -212,7 +212,7 @@ def test_missing_metrics_are_all_named(files):
 def test_models_of_a_claim_were_scored_on_the_same_images(files):
     path = files["small", "cyto_to_histo", 1, "cyto"]
     pd.read_csv(path).iloc[1:].to_csv(path, index=False)
-    with pytest.raises(ValueError, match=rf"claim 'forgets': {path}: has other test images than"):
+    with pytest.raises(ValueError, match=rf"claim 'forgets': {path}: has other images than"):
         judge_claims(CLAIMS, files, PUBLISHED)
 
 

@@ -16,7 +16,8 @@ from matplotlib.patches import Patch
 from frugalseg.answers.plots import Plot, prepare
 from frugalseg.answers.scales import scale_x
 from frugalseg.reporting import style
-from frugalseg.reporting.names import field_name, metric_name, value_text
+from frugalseg.reporting.formats import field_name, value_text
+from frugalseg.study.metrics import metric_of
 
 _PANELS_A_ROW = 3
 _PANEL_HEIGHT = 2.2
@@ -186,7 +187,7 @@ def _panels(plot: Plot, per_row: int = _PANELS_A_ROW) -> tuple[Figure, list[Axes
         ax.remove()
     several_tests = plot.overall["test"].nunique() > 1
     for panel, ax in zip(plot.panels, axes, strict=False):
-        ax.set_ylabel(metric_name(panel["metric"]) if "metric" in panel else "Mean over test images")
+        ax.set_ylabel(metric_of(panel["metric"]).name if "metric" in panel else "Mean over test images")
         if several_tests and "test" in panel:
             ax.set_title(f"Tested on {panel['test']}", loc="left")
     return figure, list(axes[:count])

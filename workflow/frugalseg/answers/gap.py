@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from frugalseg.answers.tables import ALL_SEEDS, summary
-from frugalseg.reporting.names import decimals, metric_name
 from frugalseg.study.experiments import GAP_CLOSED, Entry, Gap
+from frugalseg.study.metrics import metric_of
 
 
 class _Ends(NamedTuple):
@@ -60,10 +60,10 @@ def notes(table: pd.DataFrame, gaps: Sequence[Gap], block: Mapping[str, Any]) ->
     block : mapping
         ``gap`` of the experiment.
     """
-    metric, digits = block["metric"], decimals(block["metric"])
+    metric, digits = block["metric"], metric_of(block["metric"]).digits
     start, end = (f"{block['field']} {block[key]}" for key in ("from", "to"))
     sentences = [
-        f"{metric_name(GAP_CLOSED)}: share of the way from {start} (0) to {end} (1) in {metric_name(metric)}, both ends "
+        f"{metric_of(GAP_CLOSED).name}: share of the way from {start} (0) to {end} (1) in {metric_of(metric).name}, both ends "
         "averaged over their runs."
     ]
     for gap in gaps:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalseg.answers.image_scores import read_image_scores
+from frugalseg.answers.scores import read_scores
 from frugalseg.study.arms import Candidate, candidates_of, keeping_models, start_of
 from frugalseg.study.lineage import Model
 
@@ -72,7 +72,7 @@ def _by_model(block: Mapping[str, Any], files: Files) -> dict[Model, Scores]:
     """(images,) of every model."""
     models = keeping_models(block)
     source, target = (
-        read_image_scores([files[model, block[dataset]] for model in models], block["metric"])
+        read_scores([files[model, block[dataset]] for model in models], block["metric"])
         for dataset in ("source", "target")
     )
     return {model: Scores(*scores) for model, *scores in zip(models, source, target, strict=True)}

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from frugalseg.answers.keeping_answer import Answer, Arm, Way
 from frugalseg.reporting import style
 from frugalseg.reporting.labels import box_along, box_around, place_labels
-from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.statistics.intervals import Estimate
+from frugalseg.study.metrics import metric_of
 
 _HEIGHT = 5.0
 _SMALL, _LARGE, _STAR = 3.5, 7.5, 12.0
@@ -50,7 +50,7 @@ def draw_trade_off(found: Answer, block: Mapping[str, Any], sentence: str) -> Fi
     """
     figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout="constrained")
     axes = figure.subplots()
-    metric = METRIC_NAMES[block["metric"]]
+    metric = metric_of(block["metric"]).name
     for number, arm in enumerate(found.arms):
         _draw_arm(axes, arm, number)
     _draw_way(axes, found.start, color=_BLACK, marker="*", markersize=_STAR)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from frugalseg.answers.keeping_answer import Answer, Arm, Way
-from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.reporting.words import listing, number, plain, plural
+from frugalseg.reporting.formats import listing, number, plain, plural
 from frugalseg.statistics.intervals import Estimate
+from frugalseg.study.metrics import metric_of
 
 _NOTE = (
     "Means over test images, with 95 % intervals for other seeds and other test images; differences are paired by seed and "
@@ -70,7 +70,7 @@ def to_markdown(found: Answer, block: Mapping[str, Any]) -> str:
         block["caption"],
         f"**{first}**",
         "\n".join(f"- {sentence}" for sentence in others),
-        f"## {METRIC_NAMES[block['metric']]} on the test images, {images}",
+        f"## {metric_of(block['metric']).name} on the test images, {images}",
         _arms(found, block),
         note,
         "## Never worse than the start",
@@ -82,7 +82,7 @@ def to_markdown(found: Answer, block: Mapping[str, Any]) -> str:
 
 def _advice(found: Answer, block: Mapping[str, Any]) -> str:
     """The model to take, with its scores beside those of the start and of the first arm."""
-    source, target, metric = block["source"], block["target"], METRIC_NAMES[block["metric"]]
+    source, target, metric = block["source"], block["target"], metric_of(block["metric"]).name
     start, taken, reference = found.start, found.recommended, found.arms[0].chosen
     ways = plural(len(found.ways), "way")
     if taken is start:

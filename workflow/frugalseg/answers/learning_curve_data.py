@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from frugalseg.answers.image_scores import read_image_scores
+from frugalseg.answers.scores import read_scores
 from frugalseg.chains import parse
 from frugalseg.selection.coresets import load, take
 from frugalseg.study.experiments import curve_chains, curve_models
@@ -110,5 +110,5 @@ def _amounts(shares: pd.Series, cells: pd.Series) -> tuple[float, float, float]:
 
 def _all_scores(metrics: Mapping[Model, str | Path], block: Mapping[str, Any]) -> NDArray[np.float64]:
     """(R, S, I) of all models of a curve."""
-    scores = read_image_scores([metrics[model] for model in curve_models(block)], block["metric"])
+    scores = read_scores([metrics[model] for model in curve_models(block)], block["metric"])
     return scores.reshape(-1, len(block["seeds"]), scores.shape[1])

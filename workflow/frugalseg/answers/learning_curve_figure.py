@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from frugalseg.answers.learning_curve_answer import Answer
 from frugalseg.reporting import style
-from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.learning_curve import Forecast
+from frugalseg.study.metrics import metric_of
 
 _HEIGHT = 3.1
 _LABELS = {"images": "Annotated images", "instances": "Annotated cells"}
@@ -48,7 +48,7 @@ def draw_learning_curve(found: Answer, block: Mapping[str, Any], sentence: str) 
         axes.set_xlim(amounts[0] / 1.3, 2 * amounts[-1] * 1.3)
         _tick(axes, np.append(amounts, 2 * amounts[-1]))
         axes.set_xlabel(_LABELS[unit])
-    panels[0].set_ylabel(METRIC_NAMES[block["metric"]])
+    panels[0].set_ylabel(metric_of(block["metric"]).name)
     panels[0].set_title(block["title"], loc="left")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.supxlabel(textwrap.fill(sentence, 125), **style.NOTE)

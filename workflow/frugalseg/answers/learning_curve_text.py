@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from frugalseg.answers.learning_curve_answer import Answer
-from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.reporting.words import listing, plain, plural
+from frugalseg.reporting.formats import listing, plain, plural
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.learning_curve import Forecast
+from frugalseg.study.metrics import metric_of
 
 _WARNINGS = {
     "nothing learnt": "All models score 0 on all test images, whatever they learnt from: train them longer first.",
@@ -48,7 +48,7 @@ def sentences(found: Answer, block: Mapping[str, Any]) -> list[str]:
     block : mapping
         Its block of ``learning_curves`` in the config.
     """
-    name, margin = METRIC_NAMES[block["metric"]].partition(" (IoU")[0], plain(block["margin"])
+    name, margin = metric_of(block["metric"]).short, plain(block["margin"])
     foreseen = found.forecasts["images"]
     if "nothing learnt" in foreseen.warnings:
         return ["How many more are worth it cannot be said. " + _WARNINGS["nothing learnt"]]
@@ -97,7 +97,7 @@ def stop_rule(foreseen: Forecast, unit: str, margin: str) -> str:
 
 def to_markdown(found: Answer, block: Mapping[str, Any]) -> str:
     """The page of a learning curve: the answer, then what it rests on."""
-    name = METRIC_NAMES[block["metric"]]
+    name = metric_of(block["metric"]).name
     first, *others = sentences(found, block)
     parts = [f"# {block['title']}", block["caption"], f"**{first}**", "\n".join(f"- {sentence}" for sentence in others)]
     parts += [f"## Measured: {name} on the test images of {block['test']}", _table(_measured_heads(), _measured(found))]

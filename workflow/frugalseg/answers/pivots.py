@@ -10,7 +10,8 @@ import pandas as pd
 
 from frugalseg.answers.tables import ALL_SEEDS, combinations, of_models
 from frugalseg.reporting import latex
-from frugalseg.reporting.names import decimals, field_name, value_text
+from frugalseg.reporting.formats import field_name, value_text
+from frugalseg.study.metrics import metric_of
 
 _MISSING = "–"
 
@@ -173,19 +174,19 @@ def _published(cell) -> str:
     if pd.isna(cell.published_mean):
         return _MISSING
     if cell.published_std_over == "runs":
-        return f"{cell.published_mean:.{decimals(cell.metric)}f} {_bracket(cell.metric, cell.published_std)}"
+        return f"{cell.published_mean:.{metric_of(cell.metric).digits}f} {_bracket(cell.metric, cell.published_std)}"
     return _mean_and_spread(cell.metric, cell.published_mean, cell.published_std)
 
 
 def _mean_and_spread(metric: str, mean: float, spread: float) -> str:
     if pd.isna(mean):
         return _MISSING
-    digits = decimals(metric)
+    digits = metric_of(metric).digits
     return f"{mean:.{digits}f}" if pd.isna(spread) else f"{mean:.{digits}f} ± {spread:.{digits}f}"
 
 
 def _bracket(metric: str, spread: float) -> str:
-    return f"(± {spread:.{decimals(metric)}f})"
+    return f"(± {spread:.{metric_of(metric).digits}f})"
 
 
 def _notes(shown: pd.DataFrame, fields: set[str], with_published: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from frugalseg.answers.tables import ALL_SEEDS, combinations, of_models
-from frugalseg.reporting.names import value_text
+from frugalseg.reporting.formats import value_text
 
 #: A panel shows one value of each of these, unless they are what the horizontal axis or the colour stands for.
 _PANEL_FIELDS = ("test", "metric")

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from frugalseg.reporting.names import value_text
+from frugalseg.reporting.formats import value_text
 from frugalseg.study.experiments import COST_FIELDS
 
 # Above this ratio of the largest to the smallest value an axis is logarithmic; that of a cost always is.

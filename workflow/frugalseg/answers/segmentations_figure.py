@@ -14,8 +14,8 @@ from skimage.measure import approximate_polygon, find_contours
 
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.reporting import style
-from frugalseg.reporting.names import metric_name
 from frugalseg.reporting.pictures import to_rgb
+from frugalseg.study.metrics import metric_of
 
 _COLUMN_WIDTH = 1.8
 # Pixels by which an outline may be simplified: the steps of the pixel grid go, and most of the size of an SVG.
@@ -144,7 +144,7 @@ def _scores_text(title: str, scores: Mapping[str, Mapping[str, float]], changed:
         return f"AP {scores[title]['ap_50']:.2f}, Dice {scores[title]['dice']:.2f}"
     metric = changed["metric"]
     value = scores[title][metric]
-    text = f"{metric_name(metric)} {value:.2f}"
+    text = f"{metric_of(metric).name} {value:.2f}"
     if title != changed["to"]:
         return text
     change = f"{value - scores[changed['from']][metric]:+.2f}".replace("-", "\N{MINUS SIGN}")

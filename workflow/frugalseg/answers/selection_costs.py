@@ -12,7 +12,7 @@ import pandas as pd
 from frugalseg.answers.pivots import Pivot
 from frugalseg.answers.tables import ALL_SEEDS, of_models
 from frugalseg.reporting.benchmarks import read_benchmark
-from frugalseg.reporting.names import value_text
+from frugalseg.reporting.formats import value_text
 from frugalseg.study.selection_jobs import SELECTOR, SelectionJobs
 
 #: Column -> how readable tables call it, and digits after the point.

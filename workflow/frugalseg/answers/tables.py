@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from frugalseg.answers.scores import read_metrics
 from frugalseg.study.experiments import Entry
 
 COLUMNS = [
@@ -87,26 +88,6 @@ def combinations(table: pd.DataFrame, fields: Sequence[str]) -> list[tuple]:
 def read(path: str | Path) -> pd.DataFrame:
     """Read a table that :func:`tabulate` made, from its CSV."""
     return pd.read_csv(path, dtype={"seed": str}, keep_default_na=False, na_values=[""])
-
-
-def read_metrics(path: str | Path, metrics: Sequence[str]) -> pd.DataFrame:
-    """Read some metrics of every test image from the CSV of one model on one test set.
-
-    Raises
-    ------
-    ValueError
-        When the file is missing, has no row, or lacks one of the metrics.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(f"{path}: no such file; evaluate this model first")
-    table = pd.read_csv(path)
-    missing = [metric for metric in metrics if metric not in table.columns]
-    if missing:
-        raise ValueError(f"{path}: has no column {', '.join(missing)}; evaluate this model again")
-    if table.empty:
-        raise ValueError(f"{path}: has no row, so there is no mean over test images; check the test split")
-    return table[list(metrics)]
 
 
 def summary(values: Iterable[float]) -> dict[str, float | int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from frugalseg.answers.tables import read_metrics
+from frugalseg.answers.scores import read_scores
 from frugalseg.chains import parse
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.transfer import ChainScores, Scores, Transfer
@@ -99,18 +99,9 @@ def _read_scores(
     seeds: Sequence[Sequence[Model]], test: str, metrics: Mapping[tuple[Model, str], str | Path], metric: str
 ) -> Scores:
     """(rows, seeds, images) of one test set."""
-    first, of_seeds = None, []
-    for models in seeds:
-        rows = []
-        for model in models:
-            file = metrics[tuple(model), test]
-            scores = read_metrics(file, ["image", metric]).set_index("image")[metric].sort_index()
-            first = (scores.index, file) if first is None else first
-            if not scores.index.equals(first[0]):
-                raise ValueError(f"{file}: has other test images than {first[1]}; evaluate both again")
-            rows.append(scores.to_numpy())
-        of_seeds.append(rows)
-    return np.array(of_seeds, dtype=np.float64).swapaxes(0, 1)
+    files = [metrics[tuple(model), test] for models in seeds for model in models]
+    scores = read_scores(files, metric)
+    return scores.reshape(len(seeds), -1, scores.shape[1]).swapaxes(0, 1)
 
 
 def _ends(estimate: Estimate) -> dict[str, float]:

@@ -15,9 +15,9 @@ from matplotlib.patches import Rectangle
 
 from frugalseg.answers.transfer_data import path_name, row_names
 from frugalseg.reporting import style
-from frugalseg.reporting.names import METRIC_NAMES
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.transfer import ChainScores, Transfer
+from frugalseg.study.metrics import metric_of
 
 _PANELS_A_ROW = 3
 _ROW_HEIGHT = 0.38
@@ -63,7 +63,7 @@ def draw_transfer(
     for axes in panels[len(found) :]:
         axes.set_axis_off()
     bar = figure.colorbar(image, ax=panels.tolist(), shrink=0.7, aspect=25)
-    bar.set_label(METRIC_NAMES[block["metric"]])
+    bar.set_label(metric_of(block["metric"]).name)
     bar.outline.set_visible(False)
     figure.supxlabel(textwrap.fill(sentence, 125), **style.NOTE)
     return figure

@@ -8,10 +8,10 @@ from typing import Any
 
 from frugalseg.answers.transfer_data import path_name, row_names
 from frugalseg.chains import parse
-from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.reporting.words import listing, number, plural
+from frugalseg.reporting.formats import listing, number, plural
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.transfer import ChainScores, Transfer, compare_ends
+from frugalseg.study.metrics import metric_of
 
 # So many paths are told one by one in the answer; of more, the one that forgets least and the one that forgets most.
 _FEW = 2
@@ -68,7 +68,7 @@ def to_markdown(
 ) -> str:
     """The page of a transfer matrix: the answer, then the matrices and their sums."""
     first, *others = said
-    name = METRIC_NAMES[block["metric"]]
+    name = metric_of(block["metric"]).name
     parts = [f"# {block['title']}", block["caption"], f"**{first}**", "\n".join(f"- {sentence}" for sentence in others)]
     for chain, path in paths.items():
         parts += [
@@ -161,7 +161,7 @@ def _replays(block: Mapping[str, Any], chain: str) -> bool:
 
 
 def _metric(block: Mapping[str, Any]) -> str:
-    return METRIC_NAMES[block["metric"]].partition(" (IoU")[0]
+    return metric_of(block["metric"]).short
 
 
 def _interval(estimate: Estimate) -> str:

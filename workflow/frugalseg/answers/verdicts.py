@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from frugalseg.answers.tables import read_metrics
+from frugalseg.answers.scores import read_scores
 from frugalseg.statistics.effects import Effect, Verdict, effect_of_means, judge, measure
 from frugalseg.study.claims import (
     Measured,
@@ -139,12 +139,11 @@ def _check_files(claims: Mapping[str, Mapping[str, Any]], files: Mapping[Measure
 
 def _scores(claim: Mapping[str, Any], files: Mapping[Measured, str | Path]) -> dict[str, NDArray[np.float64]]:
     """Part -> (seeds, images), the images of a test set in one order."""
-    scores: dict[str, list[NDArray]] = {}
-    firsts: dict[str, tuple[pd.Index, str | Path]] = {}
+    by_test: dict[str, list[tuple[str, str | Path]]] = {}
     for role, measured in measured_by_role(claim):
-        table = read_metrics(files[measured], ["image", claim["metric"]]).set_index("image").sort_index()
-        images, first = firsts.setdefault(measured[3], (table.index, files[measured]))
-        if not table.index.equals(images):
-            raise ValueError(f"{files[measured]}: has other test images than {first}; evaluate both again")
-        scores.setdefault(role, []).append(table[claim["metric"]].to_numpy())
+        by_test.setdefault(measured[3], []).append((role, files[measured]))
+    scores: dict[str, list[NDArray]] = {}
+    for runs in by_test.values():
+        for (role, _), values in zip(runs, read_scores([path for _, path in runs], claim["metric"]), strict=True):
+            scores.setdefault(role, []).append(values)
     return {role: np.stack(values) for role, values in scores.items()}

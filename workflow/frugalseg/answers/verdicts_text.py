@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from frugalseg.answers.verdicts import Judged
-from frugalseg.reporting.names import metric_name
-from frugalseg.reporting.words import listing, number, plural
+from frugalseg.reporting.formats import listing, number, plural
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.study.claims import tests_of_roles
+from frugalseg.study.metrics import metric_of
 
 QUESTION = "Do the study's claims hold on these data?"
 
@@ -64,7 +64,7 @@ def _effect_name(item: Judged) -> str:
     """What the effect of a claim is, with its metric and its test sets."""
     claim = item.claim
     return _KINDS[claim["kind"]].format(
-        metric=metric_name(claim["metric"]), test=claim["test"], other_test=claim.get("other_test")
+        metric=metric_of(claim["metric"]).name, test=claim["test"], other_test=claim.get("other_test")
     )
 
 
@@ -97,7 +97,7 @@ def _published(item: Judged) -> str:
     if printed is None or math.isnan(item.published):
         return "–"
     tables = f"Table{'s' if len(printed.tables) > 1 else ''} {listing(printed.tables)}"
-    return f"{_value(item, item.published)} ({metric_name(printed.metric)} on {listing(printed.tests)}; {tables})"
+    return f"{_value(item, item.published)} ({metric_of(printed.metric).name} on {listing(printed.tests)}; {tables})"
 
 
 def _as_published(item: Judged) -> str | None:
@@ -143,7 +143,7 @@ def _printed_else(item: Judged) -> str:
     printed, ours = item.printed, tuple(dict.fromkeys(tests_of_roles(item.claim).values()))
     if (printed.metric, printed.tests) == (item.claim["metric"], ours):
         return ""
-    return f" ({metric_name(printed.metric)} on {listing(printed.tests)})"
+    return f" ({metric_of(printed.metric).name} on {listing(printed.tests)})"
 
 
 def _table(judged: Sequence[Judged]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from frugalseg.answers.tables import read_metrics
+from frugalseg.answers.scores import read_metrics
 from frugalseg.statistics.correlation import correlation
 from frugalseg.statistics.tests import Plateau, plateau_edge
 from frugalseg.widths import choice

@@ -10,7 +10,7 @@ from torch import nn
 
 from frugalseg.data.stores import Images
 from frugalseg.evaluation.foreground import components
-from frugalseg.evaluation.metrics import METRICS, per_image
+from frugalseg.evaluation.metrics import per_image
 from frugalseg.evaluation.prediction import Prediction, follow, predict, segment
 
 SEGMENTERS = {
@@ -42,7 +42,7 @@ def evaluate(model: nn.Module, images: Images, target: str = "flows", **options:
     -------
     pd.DataFrame
         One row per image in the order of the store: `image`, its name, then the columns
-        :data:`frugalseg.evaluation.metrics.METRICS`, none of them missing, also where nothing is predicted. Beyond
+        of :func:`frugalseg.evaluation.metrics.per_image`, none of them missing, also where nothing is predicted. Beyond
         rounding in the network no value depends on `batch_size` or on what other images there are.
 
     Raises
@@ -56,6 +56,6 @@ def evaluate(model: nn.Module, images: Images, target: str = "flows", **options:
 
     pixels = (images.pixels(index) for index in range(len(images)))
     rows = list(follow(score, predict(model, pixels, **options)))
-    table = pd.DataFrame(rows, columns=list(METRICS), dtype=float)
+    table = pd.DataFrame(rows, dtype=float)
     table.insert(0, "image", images.names)
     return table

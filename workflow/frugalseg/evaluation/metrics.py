@@ -24,12 +24,6 @@ from torch import Tensor
 from frugalseg.evaluation.boundaries import hausdorff_95
 from frugalseg.kernels.overlap import overlap_pairs
 
-METRICS = (
-    *("iou", "dice", "precision", "recall", "accuracy", "pq_pixel"),
-    *("pq", "sq", "rq", "ap_50", "ap_75", "ap_90", "ap", "f1_50", "aji"),
-    "hd95",
-)
-
 # Twentieths are exact enough: a ratio of pixel counts equal to k / 20 rounds to the same double as k / 20.
 _AP_THRESHOLDS = np.arange(10, 20) / 20
 
@@ -46,7 +40,7 @@ def per_image(truth: NDArray[np.integer] | Tensor, prediction: NDArray[np.intege
     Returns
     -------
     dict of str to float
-        The keys are :data:`METRICS`, in this order. All but ``hd95`` lie in [0, 1], larger is better. With TP, FP,
+        The keys are those of `frugalseg.study.metrics`, in its order. All but ``hd95`` lie in [0, 1], larger is better. With TP, FP,
         FN, TN the foreground pixels (label > 0) rightly and wrongly predicted, missed, and the background agreed on:
 
         - ``iou`` TP / (TP + FP + FN); ``dice`` 2 TP / (2 TP + FP + FN); ``precision`` TP / (TP + FP);

@@ -9,12 +9,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from frugalseg.reporting.embedding import Embedded
-from frugalseg.reporting.glossary import METRIC_DEFINITIONS, READING, TERMS, anchor
-from frugalseg.reporting.markup import to_html, to_inline_html
-from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.reporting.words import listing
+from frugalseg.reporting import prose
+from frugalseg.reporting.inline_images import Inlined
+from frugalseg.reporting.markup import anchor, to_html, to_inline_html
 from frugalseg.study.answers import VERDICTS, leading_answers
+from frugalseg.study.metrics import METRICS
 
 #: Tables that say how the study was done -> what they are called here. One has the name of a figure, and no more of it.
 METHODS = {
@@ -31,31 +30,14 @@ _NOTHING = Markup()
 
 @dataclass(frozen=True)
 class Part:
-    """Something the page shows: an answer, a table, a figure, or what there is of the three.
-
-    Attributes
-    ----------
-    name : str
-        Of its files.
-    title : str
-        A question where it is an answer.
-    answer : Markup
-        The answer in one sentence; empty for a table.
-    further : tuple of Markup
-        Sentences that go with the answer.
-    body : Markup
-        Its table and what stands around it, or the words that go with a figure.
-    figure : Embedded or None
-    alt : str
-        The figure in words.
-    """
+    """Something the page shows: an answer in sentences, a table as ``body``, a figure, or what there is of the three."""
 
     name: str
     title: str
     answer: Markup = _NOTHING
     further: tuple[Markup, ...] = ()
     body: Markup = _NOTHING
-    figure: Embedded | None = None
+    figure: Inlined | None = None
     alt: str = ""
 
 
@@ -63,26 +45,13 @@ def front_page(
     config: Mapping[str, Any],
     answers: Mapping[str, Mapping[str, Any]],
     tables: Mapping[str, str],
-    figures: Mapping[str, Embedded],
+    figures: Mapping[str, Inlined],
     template: str,
 ) -> str:
-    """Write a study's first page.
+    """A study's first page: one HTML document that loads nothing from elsewhere.
 
-    Parameters
-    ----------
-    config : mapping
-        The completed config.
-    answers : mapping
-        Name -> what :func:`frugalseg.answers.answer_file.read_answer` gives.
-    tables, figures : mapping
-        Name -> the table as Markdown; name -> the figure. What is missing is left out of the page.
-    template : str
-        Jinja, with the page's layout and style. All that it is given is escaped, but for what this module renders.
-
-    Returns
-    -------
-    str
-        A whole HTML document that loads nothing from elsewhere.
+    `answers` are as :func:`frugalseg.answers.answer_file.read_answer` gives them, `tables` are Markdown; all go by name, and
+    what is missing is left out. `template` is Jinja and escapes all that it is given, but for what this module renders.
     """
     answered = {name: _answer(name, answers[name], tables.get(name, ""), figures.get(name)) for name in answers}
     tabulated = {
@@ -102,13 +71,12 @@ def front_page(
         looks=[_look(name, config["figures"][name], figures[name]) for name in _LOOKS if name in figures],
         experiments=list(tabulated.values()),
         methods=[_table(name, tables[name], None) for name in METHODS if name in tables],
-        metrics=[(anchor(key), METRIC_NAMES[key], text) for key, text in METRIC_DEFINITIONS.items()],
-        reading=READING,
-        terms=TERMS,
+        metrics=METRICS.values(),
+        anchor=anchor,
     )
 
 
-def _answer(name: str, answer: Mapping[str, Any], markdown: str, figure: Embedded | None) -> Part:
+def _answer(name: str, answer: Mapping[str, Any], markdown: str, figure: Inlined | None) -> Part:
     first, *further = answer["sentences"]
     _, body = _without_heading(markdown)
     return Part(
@@ -122,33 +90,17 @@ def _answer(name: str, answer: Mapping[str, Any], markdown: str, figure: Embedde
     )
 
 
-def _table(name: str, markdown: str, figure: Embedded | None) -> Part:
+def _table(name: str, markdown: str, figure: Inlined | None) -> Part:
     heading, body = _without_heading(markdown)
     title = METHODS.get(name) or heading or name.replace("_", " ").capitalize()
     return Part(name, title, body=_body(body, title), figure=figure, alt=f"Figure of the table below: {title}")
 
 
-def _look(name: str, block: Mapping[str, Any], figure: Embedded) -> Part:
+def _look(name: str, block: Mapping[str, Any], figure: Inlined) -> Part:
     """A figure without a table, one of the blocks of ``figures``."""
-    if name == "segmentations":
-        title = f"What {listing(block['chains'])} make of test images of {listing(block['tests'])}"
-        caption = _segmentations_caption(block)
-    else:
-        what = {"patches": "The patches", "features": "Where the features lie of the patches"}[name]
-        title = f"{what} of {block['dataset']} that {listing(block['selectors'])} choose at {block['rate']:g} %"
-        caption = "" if name == "patches" else "A t-SNE: what lies together looks alike to the selectors."
-    return Part(name, title, body=_body(caption, title), figure=figure, alt=f"{title}. {caption}".strip())
-
-
-def _segmentations_caption(block: Mapping[str, Any]) -> str:
-    outlines = "Outlines of the truth, then of each model's cells."
-    if "changed" not in block:
-        return outlines
-    changed = block["changed"]
-    return (
-        f"{outlines} Shown are the images of each test set whose {METRIC_NAMES[changed['metric']]} changed most from "
-        f"`{changed['from']}` to `{changed['to']}`, losses and gains in turn, with this score below each."
-    )
+    metric = METRICS[block["changed"]["metric"]].name if "changed" in block else ""
+    title, *caption = prose.sentences("look", name=name, block=block, metric=metric)
+    return Part(name, title, body=_body("".join(caption), title), figure=figure, alt=" ".join([f"{title}.", *caption]))
 
 
 def _body(markdown: str, title: str) -> Markup:

@@ -9,10 +9,16 @@ from html import escape
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from frugalseg.reporting.glossary import METRIC_DEFINITIONS, anchor, split_at_metrics
+from frugalseg.study.metrics import METRICS
 
 # A mean and its spreads, the form of tables' cells: 0.64 ± 0.22 (± 0.02), 0.64 (0.60 to 0.68).
 _MEAN_AND_SPREAD = re.compile(r"^([+\N{MINUS SIGN}-]?[\d.,]+(?: %)?)( (?:±|\()[-+\N{MINUS SIGN}\d.,%±() to]+)$")
+
+_KEYS = {name: metric.key for metric in METRICS.values() for name in (metric.name, *metric.aliases)}
+# Longest first, so that "AP at IoU 0.5" is not taken for an AP.
+_NAMES = re.compile(
+    r"(?<![\w.])(?:" + "|".join(map(re.escape, sorted(_KEYS, key=len, reverse=True))) + r")(?![\w]|\.\d)"
+)
 
 
 def to_html(markdown: str, *, level: int = 1, label: str = "Table", linked: bool = False) -> str:
@@ -49,6 +55,23 @@ def to_inline_html(text: str, *, linked: bool = False) -> str:
     (token,) = parser.parseInline(text)
     token.children = list(_annotated(token.children or [], linked))
     return parser.renderer.render([token], parser.options, {})
+
+
+def split_at_metrics(text: str) -> list[tuple[str, str | None]]:
+    """Pieces of a text in order, each with the key of the metric that it names, or None.
+
+    Joined they are the text: ``"an AP of 0.7"`` gives ``("an ", None), ("AP", "ap"), (" of 0.7", None)``.
+    """
+    pieces, end = [], 0
+    for match in _NAMES.finditer(text):
+        pieces += [(text[end : match.start()], None), (match.group(), _KEYS[match.group()])]
+        end = match.end()
+    return [piece for piece in [*pieces, (text[end:], None)] if piece[0]]
+
+
+def anchor(metric: str) -> str:
+    """Id of a metric's definition on a page."""
+    return f"metric-{metric.replace('_', '-')}"
 
 
 def _parser() -> MarkdownIt:
@@ -100,7 +123,7 @@ def _annotated(children: Iterable[Token], linked: bool) -> Iterator[Token]:
 
 
 def _metric(name: str, metric: str, linked: bool) -> str:
-    abbreviation = f'<abbr title="{escape(METRIC_DEFINITIONS[metric])}">{escape(name)}</abbr>'
+    abbreviation = f'<abbr title="{escape(METRICS[metric].definition)}">{escape(name)}</abbr>'
     return f'<a class="metric" href="#{anchor(metric)}">{abbreviation}</a>' if linked else abbreviation
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from frugalseg.reporting.markup import to_html
 
 _STYLE = """
@@ -17,17 +19,12 @@ abbr { text-decoration: underline dotted; cursor: help; }
 
 
 def to_page(markdown: str) -> str:
-    """Render a Markdown text with tables as a self-contained HTML page.
-
-    Parameters
-    ----------
-    markdown : str
-        CommonMark with pipe tables; raw HTML in it is shown as text.
-
-    Returns
-    -------
-    str
-        A whole HTML document that loads nothing; metrics are defined on hover.
-    """
+    """Markdown with tables as an HTML document that loads nothing and defines metrics on hover; raw HTML stays text."""
     body = to_html(markdown)
     return f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><style>{_STYLE}</style>\n<body>\n{body}</body></html>\n'
+
+
+def write_page(text: str, markdown: str | Path, page: str | Path) -> None:
+    """Write a page twice: as Markdown and as HTML."""
+    Path(markdown).write_text(text, encoding="utf-8")
+    Path(page).write_text(to_page(text), encoding="utf-8")

@@ -18,6 +18,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 #: Where a job runs, what it logs and how it writes a file cannot change a result.
 HARMLESS = ("frugalseg.runtime", "frugalseg.training.progress", "frugalseg.training.provenance")
 
+#: The module that fills in templates: with it they are part of the code.
+PROSE = "frugalseg.reporting.prose"
+
 
 class Code(NamedTuple):
     """What a file imports of frugalseg, and a hash of its syntax tree without docstrings."""
@@ -46,9 +49,11 @@ def fingerprint(*roots: str | Path) -> str:
     ModuleNotFoundError
         When a module does not exist.
     """
-    digest = hashlib.sha256()
-    for module in sorted(reach(*roots)):
+    digest, modules = hashlib.sha256(), reach(*roots)
+    for module in sorted(modules):
         digest.update(f"{module} {_read(_file(module)).form}\n".encode())
+    for template in sorted(_file(PROSE).parent.glob("templates/*")) if PROSE in modules else ():
+        digest.update(template.read_bytes())
     return digest.hexdigest()[:16]
 
 

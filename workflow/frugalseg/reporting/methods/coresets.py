@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from frugalseg.chains import ASKING_METHODS, SEEDED_METHODS, Source, parse
+from frugalseg.reporting.formats import listing, number, plural, words_for
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import listing, number, plural, words_for
 from frugalseg.selection.typicality import CLUSTERS, NEIGHBOURS
 from frugalseg.study.experiments import study_models
 from frugalseg.study.lineage import asked

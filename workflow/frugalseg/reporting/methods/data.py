@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from frugalseg.reporting.formats import listing, number, plural
 from frugalseg.reporting.methods.coresets import sources_of
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import listing, number, plural
 from frugalseg.study.arms import tuning_datasets
 
 _DOMAINS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from frugalseg.reporting.formats import plural
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import plural
 from frugalseg.runtime.provenance import package_versions
 from frugalseg.study.experiments import cost_fields
 

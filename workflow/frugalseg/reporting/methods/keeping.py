@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from frugalseg.reporting.names import METRIC_NAMES
-from frugalseg.reporting.words import listing, plain, plural
+from frugalseg.reporting.formats import listing, plain, plural
+from frugalseg.study.metrics import metric_of
 
 
 def keeping(config: Mapping[str, Any]) -> str:
@@ -30,6 +30,6 @@ def _arms(block: Mapping[str, Any]) -> str:
     candidates = plural(len(next(iter(arms.values()))), "candidate")
     return (
         f"To learn *{block['target']}* and keep {source}, {plural(len(arms), 'arm')} of {candidates} each were compared "
-        f"({listing(arms)}), by the mean of {METRIC_NAMES[block['metric']]} on both, in which that on {source} counted "
+        f"({listing(arms)}), by the mean of {metric_of(block['metric']).name} on both, in which that on {source} counted "
         f"{plain(block['source_weight'])}."
     )

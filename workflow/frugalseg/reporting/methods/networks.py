@@ -9,9 +9,8 @@ import torch
 
 from frugalseg.models.cost import parameters
 from frugalseg.models.ucell import UCell
-from frugalseg.reporting.names import value_text
+from frugalseg.reporting.formats import listing, number, plural, value_text, words_for
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import listing, number, plural, words_for
 from frugalseg.training.stage import build_network
 
 NAMES = {"tinyunet": "TinyU-Net", "unext": "UNeXt", "cmunext": "CMUNeXt"}

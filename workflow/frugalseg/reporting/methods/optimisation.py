@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from frugalseg.reporting.formats import plain, words_for
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import plain, words_for
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import COMMON_DIAMETERS
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from frugalseg.plan.models import with_parents
+from frugalseg.reporting.formats import listing, number, plural, words_for
 from frugalseg.reporting.methods.networks import TARGETS, network, recursion, ucell_of
 from frugalseg.reporting.methods.optimisation import augmentation, optimisation
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import listing, number, plural, words_for
 from frugalseg.study.experiments import expand, study_models, width_networks
 from frugalseg.study.lineage import Model, parent_of
 from frugalseg.study.transfers import untrained_recipes

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from frugalseg.chains import Chain, Source, parse
+from frugalseg.reporting.formats import listing, plural
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import listing, plural
 from frugalseg.study.experiments import study_models
 from frugalseg.study.lineage import parent_of
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from frugalseg.reporting.formats import listing, number, plural
 from frugalseg.reporting.methods.networks import peer
 from frugalseg.reporting.methods.optimisation import optimisation
 from frugalseg.reporting.references import References
-from frugalseg.reporting.words import listing, number, plural
 
 
 def widths(config: Mapping[str, Any], references: References) -> str:

@@ -11,45 +11,31 @@ from PIL import Image
 
 from frugalseg.reporting.style import STYLE
 
-# An SVG up to this size is embedded as it is: it stays sharp on any screen and on paper.
+# An SVG up to this size is inlined as it is: it stays sharp on any screen and on paper.
 _LARGEST_SVG = 100_000
-# Beyond this, pixels are pictures of cells and not lines: they are embedded with the losses of a photograph.
+# Beyond this, pixels are pictures of cells and not lines: they get the losses of a photograph.
 _LARGEST_LOSSLESS = 200_000
 _QUALITY = 85
 _PIXELS_PER_INCH = 96
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A figure for the attribute ``src`` of an image.
-
-    Attributes
-    ----------
-    source : str
-        ``data:`` and all of the figure.
-    width, height : int
-        Its size in CSS pixels, 96 of which are an inch.
-    """
+class Inlined:
+    """A figure as the attribute ``src`` of an image, and its size in CSS pixels, 96 of which are an inch."""
 
     source: str
     width: int
     height: int
 
 
-def embed(png: str | Path, svg: str | Path) -> Embedded:
-    """Embed a figure by whichever of its two files suits a page: the SVG where it is small, else the pixels as WebP.
-
-    Parameters
-    ----------
-    png, svg : str or Path
-        The same figure, as :func:`frugalseg.reporting.style.save` writes it.
-    """
+def inline(png: str | Path, svg: str | Path) -> Inlined:
+    """The same figure from whichever of its two files suits a page: the SVG where it is small, else the pixels as WebP."""
     with Image.open(png) as image:
         width, height = (round(side * _PIXELS_PER_INCH / STYLE["savefig.dpi"]) for side in image.size)
         lines = Path(svg).read_bytes()
         if len(lines) <= _LARGEST_SVG:
-            return Embedded(_data("svg+xml", lines), width, height)
-        return Embedded(_data("webp", _webp(image.convert("RGB"))), width, height)
+            return Inlined(_data("svg+xml", lines), width, height)
+        return Inlined(_data("webp", _webp(image.convert("RGB"))), width, height)
 
 
 def _webp(image: Image.Image) -> bytes:
