@@ -23,16 +23,12 @@ SEGMENTERS = {
 
 
 def evaluate(model: nn.Module, images: Images, target: str = "flows", **options: Any) -> pd.DataFrame:
-    """Metrics of every image of a test set from a model's predictions.
-
-    Images are read, predicted, segmented and scored one after another, so that memory does not grow with the test set.
+    """Metrics of every image of a test set from a model's predictions, one image after another.
 
     Parameters
     ----------
     model : nn.Module
         Maps (B, in_channels, H, W) to (B, 3, H, W), see :func:`frugalseg.evaluation.prediction.predict`.
-    images : Images
-        The test set, normalised images and their label images.
     target : {"flows", "unit_flows", "foreground"}
         What the network learned. Of the last kind every connected piece of foreground is one label.
     **options
@@ -44,11 +40,6 @@ def evaluate(model: nn.Module, images: Images, target: str = "flows", **options:
         One row per image in the order of the store: `image`, its name, then the columns
         of :func:`frugalseg.evaluation.metrics.per_image`, none of them missing, also where nothing is predicted. Beyond
         rounding in the network no value depends on `batch_size` or on what other images there are.
-
-    Raises
-    ------
-    ValueError
-        If an image has more channels than the network takes, or `tile` does not suit `stride`.
     """
 
     def score(index: int, prediction: Prediction) -> dict[str, float]:

@@ -10,12 +10,6 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
 
 def components(prediction: tuple[NDArray[np.float32], NDArray[np.float32]]) -> NDArray[np.int32]:
-    """Label image (H, W) int32 of the connected foreground (logit above 0; pixels that touch at a corner are connected).
-
-    Parameters
-    ----------
-    prediction : (np.ndarray, np.ndarray)
-        Flows (2, H, W), not looked at, and logits (H, W).
-    """
+    """Label image (H, W) int32 of the connected pixels with a logit above 0; pixels that touch at a corner are connected."""
     labels, _ = ndimage.label(prediction[1] > 0, structure=_EIGHT_NEIGHBOURS, output=np.int32)
     return labels

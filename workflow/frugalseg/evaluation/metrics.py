@@ -60,12 +60,6 @@ def per_image(truth: NDArray[np.integer] | Tensor, prediction: NDArray[np.intege
         And ``hd95``, in pixels, smaller is better: see :func:`frugalseg.evaluation.boundaries.hausdorff_95`.
 
         What each gives for empty images is said at the top of this module.
-
-    Raises
-    ------
-    ValueError
-        If the label images differ in shape, are not two-dimensional, are empty arrays, hold no integers or hold
-        negative labels.
     """
     truth, prediction = _as_tensor(truth), _as_tensor(prediction)
     overlaps = Overlaps.of(truth, prediction)
@@ -80,12 +74,9 @@ class Overlaps:
     Attributes
     ----------
     truths, predictions : np.ndarray
-        (P,) indices of the true and the predicted cell of each overlapping pair, sorted by truth, then prediction;
-        cells are counted from 0 in the order of their labels.
-    shared : np.ndarray
-        (P,) float64, pixels the pair shares, > 0.
-    truth_areas, prediction_areas : np.ndarray
-        (n,) float64, pixels of every true and every predicted cell.
+        (P,) indices of both cells of each overlapping pair, sorted; counted from 0 in the order of their labels.
+    shared, truth_areas, prediction_areas : np.ndarray
+        Pixels of each pair (P,), of every true (n,) and every predicted cell (m,), float64.
     background : float
         Pixels that are background in both images.
     """

@@ -98,12 +98,6 @@ def predict(
         output / 5, unit vectors (y, x) inside cells) and logits (H, W) float32, in its own size. Every image comes once;
         among about eight million pixels of images, those complete first come first. Flows and logits do not depend
         on `batch_size`, nor on what other images there are, beyond rounding in the network.
-
-    Raises
-    ------
-    ValueError
-        If an image is not (C, H, W) with 1 <= C <= `in_channels` and at least one pixel, or `tile` does not suit
-        `stride`.
     """
     in_channels = in_channels or getattr(model, "in_channels", _DEFAULT_CHANNELS)
     stride = stride or getattr(model, "stride", _DEFAULT_STRIDE)
@@ -124,21 +118,7 @@ def predict(
 
 
 def segment(prediction: Prediction, **thresholds: float | None) -> NDArray[np.int32]:
-    """Label image of one image from its predicted flows and logits.
-
-    Parameters
-    ----------
-    prediction : (np.ndarray, np.ndarray)
-        Flows (2, H, W) and logits (H, W), as :func:`predict` yields them.
-    **thresholds : float or None
-        Keyword arguments of :func:`frugalseg.kernels.flows.flows_to_labels`: `steps`, `logit_threshold`,
-        `flow_threshold`, `min_size`.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W) int32, 0 is background.
-    """
+    """Label image (H, W) int32 from flows and logits; thresholds are those of `frugalseg.kernels.flows.flows_to_labels`."""
     flows, logits = (torch.from_numpy(part)[None] for part in prediction)
     return flows_to_labels(flows, logits, **thresholds)[0].numpy()
 
@@ -153,27 +133,11 @@ def segment_images(
 def follow(
     work: Callable[[int, Prediction], Result], predictions: Iterator[tuple[int, Prediction]]
 ) -> Iterator[Result]:
-    """Work on predictions in a thread of its own while the next are made.
+    """Work on predictions in a thread of its own while the next are made; results come in the order of the images.
 
     Compiled kernels and PyTorch's operations release the interpreter lock: while the network computes the next batch,
-    on whatever device, the processor follows the flows of the last.
-
-    Parameters
-    ----------
-    work : callable
-        Number of an image and its prediction -> result.
-    predictions : iterator of (int, Prediction)
-        As :func:`predict` yields them. It is no more than 16 predictions ahead of `work`.
-
-    Yields
-    ------
-    object
-        Results in the order of the images, from number 0 on.
-
-    Raises
-    ------
-    Exception
-        What `work` raises, once it is the turn of its result or of one that has to wait for it.
+    on whatever device, the processor follows the flows of the last. At most 16 predictions wait for `work`. What `work`
+    raises is raised once it is the turn of its result or of one that has to wait for it.
     """
     results: dict[int, Future[Result]] = {}
     waiting: deque[Future[Result]] = deque()

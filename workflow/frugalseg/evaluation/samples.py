@@ -17,17 +17,7 @@ from frugalseg.evaluation.prediction import follow, predict
 
 @dataclass
 class Samples:
-    """Test images with their truth and what each model makes of them.
-
-    Attributes
-    ----------
-    images : dict
-        Title -> (C, H, W) float32, normalised.
-    truth : list of np.ndarray
-        (H, W) int32 label image of each.
-    predictions : dict
-        Title of the model -> (H, W) int32 label image of each.
-    """
+    """Test images by title, (C, H, W) float32, their truths, and by model what it makes of them, (H, W) int32 each."""
 
     images: dict[str, np.ndarray] = field(default_factory=dict)
     truth: list[np.ndarray] = field(default_factory=list)
@@ -41,21 +31,7 @@ def segment_samples(
     target: str = "flows",
     **options: Any,
 ) -> Samples:
-    """Segment chosen images of each test set by every model, as they are segmented when models are evaluated.
-
-    Parameters
-    ----------
-    models : mapping of str to nn.Module
-        Title -> network; predictions are made at the scale it was trained at.
-    tests : mapping of str to Images
-        Name -> test set.
-    chosen : mapping of str to sequence of int
-        Name -> which of its images, in the order in which they are to be shown.
-    target : {"flows", "unit_flows", "foreground"}
-        What the networks learned.
-    **options
-        Keyword arguments of :func:`frugalseg.evaluation.prediction.predict`: `device`, `batch_size` and others.
-    """
+    """Segment chosen images (by number) of each test set by every model, as they are segmented when models are evaluated."""
     samples = Samples()
     for name, images in tests.items():
         for index in chosen[name]:
@@ -73,28 +49,10 @@ def evenly_spaced(available: int, count: int) -> list[int]:
 
 
 def most_changed(before: pd.DataFrame, after: pd.DataFrame, metric: str, count: int) -> list[int]:
-    """Numbers of the images whose metric changed most, in both directions.
+    """Numbers of the images whose metric changed most between two tables: the largest fall, the largest rise, the next of either.
 
-    Parameters
-    ----------
-    before, after : pd.DataFrame
-        A row an image, with its name in `image`, of two models on the same test set.
-    metric : str
-        Column that is compared.
-    count : int
-        Images to take; all of them where there are fewer.
-
-    Returns
-    -------
-    list of int
-        The image whose metric fell most, the one whose metric rose most, then the next of either. Where too few fell,
-        more of those that rose are taken, and the other way round; the unchanged come last. Of equal changes the
-        earlier image comes first.
-
-    Raises
-    ------
-    ValueError
-        When the tables are not of the same images.
+    Where too few fell, more of those that rose are taken, and the other way round; the unchanged come last. Of equal changes
+    the earlier image comes first.
     """
     if before["image"].tolist() != after["image"].tolist():
         raise ValueError("metrics before and after are not of the same images: evaluate both models again")
@@ -110,9 +68,5 @@ def most_changed(before: pd.DataFrame, after: pd.DataFrame, metric: str, count: 
 
 
 def prediction_scale(model: nn.Module) -> float:
-    """Factor that brings test images to the scale a network was trained at, ``diam_mean / diam_labels``.
-
-    Cellpose assumes that the cells of the test images are as large as those of the training images. It is 1 for a
-    network that was trained without rescaling, and for one that keeps no diameters.
-    """
+    """Factor that brings test images to the scale a network was trained at, ``diam_mean / diam_labels``; 1 if it keeps none."""
     return float(model.diam_mean / model.diam_labels) if hasattr(model, "diam_mean") else 1.0

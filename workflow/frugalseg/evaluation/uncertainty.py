@@ -22,11 +22,6 @@ def uncertainties(model: nn.Module, patches: Patches, **options: Any) -> NDArray
 
     Parameters
     ----------
-    model : nn.Module
-        Maps (B, in_channels, H, W) to (B, 3, H, W), the last channel the logit; see
-        :func:`frugalseg.evaluation.prediction.predict`. It runs in evaluation mode.
-    patches : Patches
-        N of them, as they are, without augmentation.
     **options
         Keyword arguments of :func:`frugalseg.evaluation.prediction.predict`: `device`, `batch_size` and others.
 

@@ -18,15 +18,7 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Span:
-    """A window along one side of an image.
-
-    Attributes
-    ----------
-    start : int
-        Its first pixel.
-    weights : np.ndarray
-        (length,) float32, the share of the window in the result at each of its pixels.
-    """
+    """A window along one side of an image: its first pixel, and (length,) float32, its share in the result at each pixel."""
 
     start: int
     weights: NDArray[np.float32]
@@ -45,21 +37,8 @@ class Canvas:
     beyond the border of a training patch. Neighbouring tiles overlap by at least an eighth of `tile`; in the
     overlap the outer quarter of a tile next to its cut edge is thrown away, since the network saw no image beyond it,
     and the rest is blended by a raised cosine. Tiles start at multiples of `stride`, so that pooling cells lie as they
-    do in the whole image.
-
-    Parameters
-    ----------
-    image : np.ndarray
-        (C, H, W) float32, C <= `in_channels`; missing channels are zero.
-    in_channels, stride, tile, rescale
-        As for :func:`frugalseg.evaluation.prediction.predict`.
-    whole_tiles : bool
-        Make every window a square of `tile` pixels, for networks that take no other, and add no more zeros than that takes.
-
-    Attributes
-    ----------
-    windows : list of (Span, Span)
-        Rows and columns of each window.
+    do in the whole image. With `whole_tiles` every window is a square of `tile` pixels, for networks that take no other,
+    and no more zeros are added than that takes.
     """
 
     def __init__(
@@ -113,23 +92,10 @@ class Canvas:
 
 
 def split(length: int, tile: int, stride: int, whole_tiles: bool = False) -> list[Span]:
-    """Windows along one side of an image.
+    """Windows along one side of an image, as few as there can be and all of one length, whose weights sum to one.
 
-    Parameters
-    ----------
-    length : int
-        Pixels of the side, a multiple of `stride`.
-    tile : int
-        Pixels of a window at most; a multiple of `stride`, at least twice as much.
-    stride : int
-        Windows start at multiples of this.
-    whole_tiles : bool
-        Make every window as long as a tile.
-
-    Returns
-    -------
-    list of Span
-        As few as there can be, all of one length; their weights sum to one at every pixel of the side.
+    `length` and `tile`, at least two strides, are multiples of `stride`, at multiples of which windows start. With
+    `whole_tiles` every window is as long as a tile.
     """
     if length <= tile:
         return [Span(0, np.ones(length, np.float32))]
