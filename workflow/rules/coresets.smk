@@ -96,16 +96,16 @@ use rule select as draw with:
 
 
 # Selectors that ask a model of the study what it is uncertain of.
-rule ask:
+rule rank_by_uncertainty:
     input:
         weights=asked_weights,
         patches=collect("<results>/patches/{{dataset}}/train/{file}", file=PATCHES),
     output:
         "<results>/coresets/{dataset}/{selector}.npz",
     log:
-        "<results>/logs/ask/{dataset}-{selector}.txt",
+        "<results>/logs/rank_by_uncertainty/{dataset}-{selector}.txt",
     benchmark:
-        "<results>/benchmarks/ask/{dataset}-{selector}.jsonl"
+        "<results>/benchmarks/rank_by_uncertainty/{dataset}-{selector}.jsonl"
     wildcard_constraints:
         selector=one_of(ASKING_SELECTORS),
     conda:
@@ -113,6 +113,6 @@ rule ask:
     params:
         selector=lookup("{selector}", within=config["selectors"]),
         recipe=lambda wildcards: config["recipes"][asked_model(wildcards)[0]],
-        code=code_of("ask.py", asked_network, method),
+        code=code_of("rank_by_uncertainty.py", asked_network, method),
     script:
-        "../../scripts/ask.py"
+        "../../scripts/rank_by_uncertainty.py"

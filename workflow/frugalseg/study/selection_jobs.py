@@ -53,7 +53,7 @@ def jobs_of_chain(chain: str, seed: int, config: Mapping[str, Any]) -> Selection
         if selector["method"] in SEEDED_METHODS:
             orders[f"draw/{name}-seed{seed}"] = None
         elif selector["method"] in ASKING_METHODS:
-            orders[f"ask/{name}"] = None
+            orders[f"rank_by_uncertainty/{name}"] = None
             models = lineage(asked(selector), config["recipes"])
             bases |= {f"train/{recipe}/{asked_chain}/seed{number}": None for recipe, asked_chain, number in models}
         else:
