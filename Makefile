@@ -10,6 +10,7 @@ GPUS := $(shell nvidia-smi --list-gpus 2>/dev/null | grep --count '^GPU')
 GPU_LIMIT = --resources gpu=$$(($(GPUS) * $(JOBS_PER_GPU))) --default-resources jobs_per_gpu=$(JOBS_PER_GPU)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile workflow/profiles/$(PROFILE) --cores $(CORES) \
 	$(if $(filter local,$(PROFILE)),$(if $(filter-out 0,$(GPUS)),$(GPU_LIMIT)))
+RUN = $(BIN)/python -m frugalseg.runtime.run $(STUDY) -- $(wordlist 2,99,$(SNAKEMAKE))
 STUDY = $(shell sed -n 's/^study: *//p' $(CONFIG))
 
 .PHONY: help setup demo study fetch plan test test-cluster lint docs bench clean
@@ -34,17 +35,17 @@ demo: setup ## run the default study and say where its report is
 	$(MAKE) --no-print-directory study CONFIG=config/config.yaml
 
 study: setup ## run a study: make study CONFIG=config/studies/real.yaml [PROFILE=slurm] [CORES=n]
-	$(SNAKEMAKE) --configfile $(CONFIG)
+	@$(RUN) --configfile $(CONFIG)
 	@$(MAKE) --no-print-directory results/$(STUDY)/report.html CONFIG=$(CONFIG)
 	@echo "The answers of the study $(STUDY): results/$(STUDY)/answers.html"
 	@echo "All of its report: results/$(STUDY)/report.html"
 
 # The report embeds tables and figures, so it is made anew when one of them is newer.
 results/$(STUDY)/report.html: $(wildcard results/$(STUDY)/answers.html results/$(STUDY)/tables/* results/$(STUDY)/figures/*)
-	$(SNAKEMAKE) --configfile $(CONFIG) --report $@
+	@$(SNAKEMAKE) --configfile $(CONFIG) --report $@ >results/$(STUDY)/logs/report.txt 2>&1 || { cat results/$(STUDY)/logs/report.txt; false; }
 
 fetch: setup ## what a study needs from elsewhere, and nothing else: make fetch CONFIG=config/studies/published.yaml
-	$(SNAKEMAKE) fetch --configfile $(CONFIG)
+	@$(RUN) fetch --configfile $(CONFIG)
 
 # Elsewhere than here a job measures how fast its machine is, unless the profile has a file that says so.
 SPEEDS = $(wildcard workflow/profiles/$(PROFILE)/throughput.json)
