@@ -9,10 +9,10 @@ import torch
 from test_training import disc_patches
 
 from frugalseg import models
+from frugalseg.runtime.literals import members
 from frugalseg.training.anchor import Anchor, batch_norms
 from frugalseg.training.distillation import Distillation, distillation_loss
 from frugalseg.training.fisher import fisher_information
-from frugalseg.training.frozen import encoder_of
 from frugalseg.training.keep import Keep
 from frugalseg.training.loop import train
 from frugalseg.training.lora import Adapters
@@ -299,14 +299,14 @@ def test_a_frozen_encoder_stays_and_the_rest_is_trained(tmp_path, arch, precisio
     keep = Keep.of({"method": "frozen"}, arch)
     trained = fine_tuned(tmp_path, keep, arch, precision=precision, weight_decay=0.1, **changes)
     for name, tensor in described(trained).items():
-        stays = name.startswith(tuple(f"{part}." for part in encoder_of(arch)))
+        stays = name.startswith(tuple(f"{part}." for part in models.encoder_of(arch)))
         assert torch.equal(tensor, parent[name]) == stays, name
 
 
 def test_encoders_are_named_for_every_architecture():
-    assert all(encoder_of(arch) for arch in models.ARCHITECTURES)
-    assert encoder_of("unet-cap8") == ("encoder",)
-    assert encoder_of("mynet") == ()
+    assert all(models.encoder_of(arch) for arch in members("models"))
+    assert models.encoder_of("unet-cap8") == ("encoder",)
+    assert models.encoder_of("mynet") == ()
 
 
 @pytest.mark.parametrize("method", [*METHODS, "frozen"])

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from frugalseg import selection
-from frugalseg.chains import IMAGE_SELECTORS
+from frugalseg.chains import IMAGE_SELECTORS, SEEDED_METHODS
 from frugalseg.kernels.quantize import greedy_bins
+from frugalseg.runtime import literals
 from frugalseg.selection import coresets
 
 
@@ -27,7 +28,7 @@ def patches():
 
 
 def run(method, features, patches, seed, **options):
-    if method in selection.SEEDED:
+    if method in SEEDED_METHODS:
         return selection.select(method, None, seed, patches=patches, **options)
     if method == "uncertainty":
         # What a model says of a patch is one number.
@@ -35,20 +36,20 @@ def run(method, features, patches, seed, **options):
     return selection.select(method, features, seed, **options)
 
 
-@pytest.mark.parametrize("method", sorted(selection.SELECTORS))
+@pytest.mark.parametrize("method", sorted(literals.members("selection")))
 def test_an_order_is_a_permutation_and_repeats(method, features, patches):
     first, second = run(method, features, patches, 3), run(method, features, patches, 3)
-    count = len(patches) if method in selection.SEEDED else len(features)
+    count = len(patches) if method in SEEDED_METHODS else len(features)
     assert sorted(first.order.tolist()) == list(range(count))
     assert first.bins.shape == first.order.shape
     assert torch.equal(first.order, second.order)
     assert torch.equal(first.bins, second.bins)
 
 
-@pytest.mark.parametrize("method", sorted(selection.SELECTORS))
+@pytest.mark.parametrize("method", sorted(literals.members("selection")))
 def test_only_seeded_methods_depend_on_the_seed(method, features, patches):
     orders = {tuple(run(method, features, patches, seed).order.tolist()) for seed in range(6)}
-    assert (len(orders) > 1) == (method in selection.SEEDED)
+    assert (len(orders) > 1) == (method in SEEDED_METHODS)
 
 
 def test_order_is_the_order_of_the_selection(features):
@@ -199,7 +200,7 @@ def test_few_takes_whole_images(patches):
 
 
 def test_few_counts_images_in_the_grammar_of_chains():
-    assert set(selection.SELECTORS) >= IMAGE_SELECTORS
+    assert set(literals.members("selection")) >= IMAGE_SELECTORS
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ def test_another_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("best", {}, "unknown selector 'best'"),
+        ("best", {}, "no selector 'best'"),
         ("random", {}, "needs the patch table"),
         ("dq", {}, "needs the features"),
         ("few", {"patches": pd.DataFrame({"patch": [0]})}, "needs the column 'image'"),

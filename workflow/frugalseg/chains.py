@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from frugalseg.runtime.literals import members
+
 DATASET = r"[a-z][a-z0-9]*"
 NUMBER = r"(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?"
 SUBSET = rf"[a-z]+{NUMBER}(?:x{NUMBER})?"
@@ -24,12 +26,13 @@ STAGE = rf"{SOURCE}(?:\+{SOURCE})*"
 #: The whole grammar as one regular expression: the constraint of Snakemake's wildcard ``{chain}``.
 CHAIN = rf"{STAGE}(?:_to_{STAGE})*"
 
+_SELECTORS = members("selection")
 #: Selectors whose number counts images; the number of every other selector is a rate in percent.
-IMAGE_SELECTORS = frozenset({"few"})
+IMAGE_SELECTORS = frozenset(name for name, constants in _SELECTORS.items() if constants.get("COUNTS") == "images")
 #: Methods of selection that depend on the run's seed and need no features; the others give one order for all runs.
-SEEDED_METHODS = frozenset({"random", "few"})
+SEEDED_METHODS = frozenset(name for name, constants in _SELECTORS.items() if constants["NEEDS"] == "seed")
 #: Methods of selection that ask a model of the study, and need no features either.
-ASKING_METHODS = frozenset({"uncertainty"})
+ASKING_METHODS = frozenset(name for name, constants in _SELECTORS.items() if constants["NEEDS"] == "model")
 
 _SOURCE_PARTS = re.compile(
     rf"(?P<dataset>{DATASET})(?:@(?P<selector>[a-z]+)(?P<number>{NUMBER})(?:x(?P<share>{NUMBER}))?)?"

@@ -1,48 +1,24 @@
-"""Networks by name."""
+"""Networks by name.
+
+A network is one file with a function (or class) `build` and constants that say what others need to know of it:
+
+    METHODS   what it is, for the methods section: a noun phrase, a template over the recipe (Jinja)
+    CITES     the papers that `METHODS` cites as [@key], by key
+    OPTIONS   its sizes in a recipe, each a fragment of JSON schema with description and default
+    SIZES     key of a recipe that these sizes stand under; without it they stand in the recipe itself
+    ENCODER   first parts of the names of the parameters that make its encoder, which ``frozen`` leaves alone
+"""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import nn
 
-from frugalseg.models.cmunext import CMUNeXt
-from frugalseg.models.cpnet import CPNet
-from frugalseg.models.lightweight import check_sides
-from frugalseg.models.tinyunet import TinyUNet
-from frugalseg.models.ucell import UCell
-from frugalseg.models.unet import UNet, capped_unet
-from frugalseg.models.unext import UNeXt
-
-
-def _unplanned(
-    network: Callable[..., nn.Module],
-    in_channels: int,
-    out_channels: int,
-    patch_size: int | Sequence[int] | None,
-    *,
-    generator: torch.Generator | None = None,
-) -> nn.Module:
-    """Build a network that is the same for patches of all sizes, and ask it whether it can take these."""
-    built = network(in_channels, out_channels, generator=generator)
-    if patch_size is not None:
-        sides = (patch_size, patch_size) if isinstance(patch_size, int) else tuple(patch_size)
-        check_sides(torch.empty(sides, device="meta"), built.stride)
-    return built
-
-
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "cpnet": CPNet,
-    "unet": UNet,
-    "tinyunet": partial(_unplanned, TinyUNet),
-    "unext": partial(_unplanned, UNeXt),
-    "cmunext": partial(_unplanned, CMUNeXt),
-    "ucell": UCell,
-}
+from frugalseg.runtime.literals import check_member, members
 
 
 def build(
@@ -59,8 +35,8 @@ def build(
     Parameters
     ----------
     arch : str
-        Name of the architecture, a key of `ARCHITECTURES`, or ``unet-cap{n}`` for the U-Net with at most n channels in
-        every stage, n from 1 to 512.
+        Name of a network, which is that of its module. ``unet-cap{n}`` is the U-Net with at most n channels in every
+        stage, n from 1 to 512.
     in_channels, out_channels : int
         Channels of the images and of the output.
     patch_size : int or (int, int), optional
@@ -69,17 +45,30 @@ def build(
     generator : torch.Generator, optional
         Source of the initial weights; PyTorch's global one where it is not given.
     **sizes
-        Sizes of the architecture, e.g. ``widths=(32, 64, 128, 256)`` of ``cpnet``.
+        Sizes of the network, e.g. ``widths=(32, 64, 128, 256)`` of ``cpnet``.
 
     Raises
     ------
     ValueError
-        When there is no such architecture, or it cannot take patches of that size.
+        When there is no such network, or it cannot take patches of that size.
     """
-    capped = capped_unet(arch)
-    if capped is None and arch not in ARCHITECTURES:
-        close = difflib.get_close_matches(arch.lower(), ARCHITECTURES, n=1, cutoff=0.0)
-        known = ", ".join([*sorted(ARCHITECTURES), "unet-cap1 to unet-cap512"])
-        raise ValueError(f"there is no architecture {arch!r}; did you mean {close[0]!r}? (known: {known})")
-    builder = capped or ARCHITECTURES[arch]
-    return builder(in_channels, out_channels, patch_size, generator=generator, **sizes)
+    family, _, variant = arch.partition("-")
+    check_member("models", family, "architecture")
+    module = import_module(f"frugalseg.models.{family}")
+    if variant:
+        if not hasattr(module, "variant"):
+            raise ValueError(f"there is no architecture {arch!r}; did you mean {family!r}?")
+        sizes = module.variant(variant) | sizes
+    return module.build(in_channels, out_channels, patch_size, generator=generator, **sizes)
+
+
+def sizes_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of its network that a recipe gives, as `build` takes them."""
+    constants = members("models").get(recipe["arch"].partition("-")[0], {})
+    block = recipe.get(constants["SIZES"], {}) if "SIZES" in constants else recipe
+    return {key: block[key] for key in constants.get("OPTIONS", {}) if key in block}
+
+
+def encoder_of(arch: str) -> tuple[str, ...]:
+    """Names of the modules that make the encoder of a network, e.g. of ``unet-cap8``; empty where it has none."""
+    return members("models").get(arch.partition("-")[0], {}).get("ENCODER", ())

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frugalseg.models.lightweight import check_sides, draw_weights
+from frugalseg.models._lightweight import Lightweight
 
 METHODS = "CMUNeXt [@cmunext]"
 CITES = {
@@ -14,28 +14,13 @@ CITES = {
     "IEEE International Symposium on Biomedical Imaging",
 }
 ENCODER = ("stem", "encoder")
-
 WIDTHS = (8, 16, 32, 64, 128)
 KERNELS = (3, 3, 7, 7, 9)
 _EXPANSION = 4
 
 
-class CMUNeXt(nn.Module):
+class CMUNeXt(Lightweight):
     """CMUNeXt-S, (B, in_channels, H, W) -> (B, out_channels, H, W).
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Channels of the images and of the output, which are logits.
-    generator : torch.Generator, optional
-        Source of the initial weights; PyTorch's global one where it is not given.
-
-    Attributes
-    ----------
-    in_channels : int
-        Channels of the images.
-    stride : int
-        H and W must be multiples of it.
 
     Notes
     -----
@@ -44,11 +29,11 @@ class CMUNeXt(nn.Module):
     twice as wide, would make 0.48 M. No initialisation is stated; it is PyTorch's default.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-        self.stride = 2 ** (len(WIDTHS) - 1)
-        self.stem = _conv_norm_relu(in_channels, WIDTHS[0])
+    widths = WIDTHS
+    stride = 2 ** (len(WIDTHS) - 1)
+
+    def add_layers(self) -> None:
+        self.stem = _conv_norm_relu(self.in_channels, WIDTHS[0])
         inputs = (WIDTHS[0], *WIDTHS[:-1])
         self.encoder = nn.ModuleList(
             nn.Sequential(LargeKernelBlock(narrow, kernel), _conv_norm_relu(narrow, width))
@@ -57,19 +42,8 @@ class CMUNeXt(nn.Module):
         # From full resolution down, without the deepest level.
         self.upsample = nn.ModuleList(map(_conv_norm_relu, WIDTHS[1:], WIDTHS[:-1]))
         self.fusion = nn.ModuleList(map(SkipFusion, WIDTHS[:-1]))
-        self.head = nn.Conv2d(WIDTHS[0], out_channels, 1)
-        if generator is not None:
-            draw_weights(self, generator)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, out_channels, H, W) of images (B, in_channels, H, W).
-
-        Raises
-        ------
-        ValueError
-            When H or W is not a multiple of `stride`.
-        """
-        check_sides(images, self.stride)
+    def decode(self, images: Tensor) -> Tensor:
         x = self.stem(images)
         features = []
         for level, block in enumerate(self.encoder):
@@ -79,7 +53,10 @@ class CMUNeXt(nn.Module):
         for upsample, fusion in zip(reversed(self.upsample), reversed(self.fusion), strict=True):
             x = upsample(F.interpolate(x, scale_factor=2, mode="bilinear"))
             x = fusion(skips.pop(), x)
-        return self.head(x)
+        return x
+
+
+build = CMUNeXt
 
 
 class LargeKernelBlock(nn.Module):

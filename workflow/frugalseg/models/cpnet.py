@@ -19,6 +19,15 @@ CITES = {
     "Methods 18",
 }
 ENCODER = ("downsample",)
+OPTIONS = {
+    "widths": {
+        "description": "Channels of each level.",
+        "type": "array",
+        "minItems": 2,
+        "items": {"type": "integer", "minimum": 1},
+        "default": [32, 64, 128, 256],
+    },
+}
 
 
 class CPNet(nn.Module):
@@ -114,6 +123,9 @@ class CPNet(nn.Module):
                 f"images of {height} x {width} pixels do not fit a network of {int(math.log2(self.stride)) + 1} levels: "
                 f"sides must be multiples of {self.stride}; change the crop or pad the images"
             )
+
+
+build = CPNet
 
 
 def _computes_in_bfloat16_on_cpu(network: nn.Module, images: Tensor) -> bool:

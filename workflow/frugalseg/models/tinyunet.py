@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frugalseg.models.lightweight import check_sides, draw_weights
+from frugalseg.models._lightweight import Lightweight
 
 METHODS = "TinyU-Net [@tinyunet]"
 CITES = {
@@ -14,27 +14,12 @@ CITES = {
     "Computing and Computer Assisted Intervention",
 }
 ENCODER = ("encoder",)
-
 WIDTHS = (64, 128, 256, 512)
 _FIELDS = 8
 
 
-class TinyUNet(nn.Module):
+class TinyUNet(Lightweight):
     """TinyU-Net, (B, in_channels, H, W) -> (B, out_channels, H, W).
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Channels of the images and of the output, which are logits.
-    generator : torch.Generator, optional
-        Source of the initial weights; PyTorch's global one where it is not given.
-
-    Attributes
-    ----------
-    in_channels : int
-        Channels of the images.
-    stride : int
-        H and W must be multiples of it.
 
     Notes
     -----
@@ -45,30 +30,19 @@ class TinyUNet(nn.Module):
     stated; it is PyTorch's default.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-        self.stride = 2 ** len(WIDTHS)
-        self.encoder = nn.ModuleList(map(CascadedFields, (in_channels, *WIDTHS[:-1]), WIDTHS))
+    widths = WIDTHS
+    stride = 2 ** len(WIDTHS)
+
+    def add_layers(self) -> None:
+        self.encoder = nn.ModuleList(map(CascadedFields, (self.in_channels, *WIDTHS[:-1]), WIDTHS))
         # From full resolution down. Each block takes the skip of its level and the features of the level below; below
         # the deepest level there are its own features, pooled.
         below = (*WIDTHS[1:], WIDTHS[-1])
         self.decoder = nn.ModuleList(
             CascadedFields(skip + deep, skip) for skip, deep in zip(WIDTHS, below, strict=True)
         )
-        self.head = nn.Conv2d(WIDTHS[0], out_channels, 1)
-        if generator is not None:
-            draw_weights(self, generator)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, out_channels, H, W) of images (B, in_channels, H, W).
-
-        Raises
-        ------
-        ValueError
-            When H or W is not a multiple of `stride`.
-        """
-        check_sides(images, self.stride)
+    def decode(self, images: Tensor) -> Tensor:
         x = images
         skips = []
         for block in self.encoder:
@@ -77,7 +51,10 @@ class TinyUNet(nn.Module):
         for block in reversed(self.decoder):
             x = F.interpolate(x, scale_factor=2, mode="bilinear")
             x = block(torch.cat((skips.pop(), x), dim=1))
-        return self.head(x)
+        return x
+
+
+build = TinyUNet
 
 
 class CascadedFields(nn.Module):

@@ -36,6 +36,58 @@ CITES = {
 }
 # One stack of blocks and no decoder: all of it but the registers' input and the head that reads the tokens counts as encoder.
 ENCODER = ("patch_emb", "transformer")
+SIZES = "ucell"
+OPTIONS = {
+    "hidden": {
+        "description": "Channels of a token, a multiple of 64; published are 512, 768 and 1024.",
+        "type": "integer",
+        "multipleOf": 64,
+        "minimum": 64,
+        "default": 512,
+    },
+    "depth": {"description": "Transformer blocks of a cycle.", "type": "integer", "minimum": 1, "default": 2},
+    "registers": {
+        "description": "Tokens beside those of the image, whose input is learned.",
+        "type": "integer",
+        "minimum": 0,
+        "default": 64,
+    },
+    "recursion": {
+        "description": "Supervised steps of a batch, outer cycles of each of them (all but the last without gradient), inner "
+        "cycles of each outer one. default is [1, 1, 21], a [3, 1, 7], b [7, 1, 3], c [1, 3, 7].",
+        "oneOf": [
+            {"enum": ["default", "a", "b", "c"]},
+            {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "integer", "minimum": 1}},
+        ],
+        "default": "default",
+    },
+    "cycles": {
+        "description": "Cycles of a prediction; as many as a batch sees in training where it is not given.",
+        "type": "integer",
+        "minimum": 1,
+    },
+    "rotary": {
+        "description": "Dimensions of the rotary positions: the flattened grid as published, or rows and columns.",
+        "enum": [1, 2],
+        "default": 1,
+    },
+    "carry": {
+        "description": "Carry the state from one supervised step of a batch to the next.",
+        "type": "boolean",
+        "default": True,
+    },
+    "halting": {
+        "description": "Images whose flow error falls below this leave their batch early; 0, as published, lets none.",
+        "type": "number",
+        "minimum": 0,
+        "default": 0,
+    },
+    "recompute": {
+        "description": "Compute cycles again in the backward pass: the memory of one, for a third more work.",
+        "type": "boolean",
+        "default": False,
+    },
+}
 
 TOKEN = 8
 """Side in pixels of the square that a token stands for."""
@@ -265,6 +317,9 @@ class UCell(nn.Module):
                 f"images of {height} x {width} pixels do not fit tokens of {TOKEN} x {TOKEN}: sides must be multiples of "
                 f"{TOKEN}; change the recipe's crop or pad the images"
             )
+
+
+build = UCell
 
 
 class Block(nn.Module):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,7 +21,6 @@ CITES = {
     "Nature Methods 18",
 }
 ENCODER = ("encoder",)
-
 FULL_WIDTH = 512
 _FIRST_WIDTH = 32
 # nnU-Net pools no axis to fewer pixels than this.
@@ -30,7 +28,7 @@ _SMALLEST_SIDE = 4
 _SLOPE = 0.01
 # Norms over channels-last images are written for vector registers full of channels; fewer channels waste them.
 _FEW_CHANNELS = 8
-_CAPPED = re.compile(r"unet-cap(?P<cap>.*)")
+_CAPPED = re.compile(r"cap(?P<cap>[1-9]\d{0,2})", re.ASCII)
 
 
 class Plan(NamedTuple):
@@ -216,23 +214,23 @@ def plan(patch_size: int | Sequence[int]) -> Plan:
     return result
 
 
-def capped_unet(arch: str) -> Callable[..., UNet] | None:
-    """What builds the U-Net that a name such as ``unet-cap8`` stands for, None if the name is of another kind.
+def variant(name: str) -> dict[str, int]:
+    """Sizes of the U-Net that a name such as ``unet-cap8`` stands for, from ``cap8``.
 
     Raises
     ------
     ValueError
-        When the name does not end in a whole number from 1 to 512.
+        When the name is not ``cap`` and a whole number from 1 to 512.
     """
-    match = _CAPPED.fullmatch(arch)
-    if match is None:
-        return None
-    cap = int(match["cap"]) if re.fullmatch(r"[1-9]\d{0,2}", match["cap"], re.ASCII) else 0
-    if not 1 <= cap <= FULL_WIDTH:
+    match = _CAPPED.fullmatch(name)
+    if match is None or not 1 <= int(match["cap"]) <= FULL_WIDTH:
         raise ValueError(
-            f"architecture {arch!r} names no width cap: write a whole number from 1 to {FULL_WIDTH}, as in 'unet-cap8'"
+            f"architecture 'unet-{name}' names no width cap: write a whole number from 1 to {FULL_WIDTH}, as in 'unet-cap8'"
         )
-    return partial(UNet, cap=cap)
+    return {"cap": int(match["cap"])}
+
+
+build = UNet
 
 
 def _next_stride(sizes: Sequence[int]) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frugalseg.models.lightweight import check_sides, draw_weights
+from frugalseg.models._lightweight import Lightweight
 
 METHODS = "UNeXt [@unext]"
 CITES = {
@@ -14,28 +14,13 @@ CITES = {
     "Computer Assisted Intervention",
 }
 ENCODER = ("encoder",)
-
 WIDTHS = (16, 32, 128, 160, 256)
 _CONVOLUTIONAL_LEVELS = 3
 _REACH = 2
 
 
-class UNeXt(nn.Module):
+class UNeXt(Lightweight):
     """UNeXt, (B, in_channels, H, W) -> (B, out_channels, H, W).
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Channels of the images and of the output, which are logits.
-    generator : torch.Generator, optional
-        Source of the initial weights; PyTorch's global one where it is not given.
-
-    Attributes
-    ----------
-    in_channels : int
-        Channels of the images.
-    stride : int
-        H and W must be multiples of it.
 
     Notes
     -----
@@ -47,11 +32,11 @@ class UNeXt(nn.Module):
     stated; it is PyTorch's default.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-        self.stride = 2 ** len(WIDTHS)
-        inputs = (in_channels, *WIDTHS[:-1])
+    widths = WIDTHS
+    stride = 2 ** len(WIDTHS)
+
+    def add_layers(self) -> None:
+        inputs = (self.in_channels, *WIDTHS[:-1])
         levels = list(zip(inputs, WIDTHS, strict=True))
         self.encoder = nn.ModuleList(
             [Downsampling(*widths) for widths in levels[:_CONVOLUTIONAL_LEVELS]]
@@ -64,19 +49,8 @@ class UNeXt(nn.Module):
             + [TokenUpsampling(*widths) for widths in above[_CONVOLUTIONAL_LEVELS - 1 :]]
         )
         self.last = _convolution(WIDTHS[0], WIDTHS[0])
-        self.head = nn.Conv2d(WIDTHS[0], out_channels, 1)
-        if generator is not None:
-            draw_weights(self, generator)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, out_channels, H, W) of images (B, in_channels, H, W).
-
-        Raises
-        ------
-        ValueError
-            When H or W is not a multiple of `stride`.
-        """
-        check_sides(images, self.stride)
+    def decode(self, images: Tensor) -> Tensor:
         x = images
         features = []
         for block in self.encoder:
@@ -86,7 +60,10 @@ class UNeXt(nn.Module):
         for block in reversed(self.decoder):
             x = block(x, skips.pop())
         x = F.relu(_doubled(self.last(x)))  # (B, 16, H, W)
-        return self.head(x)
+        return x
+
+
+build = UNeXt
 
 
 class Downsampling(nn.Module):

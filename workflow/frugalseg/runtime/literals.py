@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,10 @@ def members(room: str) -> dict[str, dict[str, Any]]:
     ``models``."""
     names = sorted(file.stem for file in (_PACKAGE / room).glob("*.py"))
     return {name: found for name in names if "METHODS" in (found := literals(f"{room}.{name}"))}
+
+
+def check_member(room: str, name: str, what: str) -> None:
+    """Refuse a name that no member of a room has, and offer the nearest one."""
+    if name not in (known := members(room)):
+        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
+        raise ValueError(f"there is no {what} {name!r}; did you mean {close[0]!r}? (known: {', '.join(known)})")

@@ -1,35 +1,24 @@
 """Selectors: functions that put the patches of a dataset in the order in which a coreset takes them.
 
-A selector is one function in one file, ``(features, patches, seed, **options) -> (order, bins)``, and one line in
-`SELECTORS`.
+A selector is one file with a function of its name, ``(features, patches, seed, **options) -> (order, bins)``, and constants
+that say what others need to know of it:
+
+    METHODS   what it is, for the methods section: the end of "The selector X ...", a template over its options (Jinja)
+    CITES     the papers that `METHODS` cites as [@key], by key
+    NEEDS     features, seed (the run's, and no features) or model (one that is asked, in place of features)
+    COUNTS    what its number counts: images; without it, percent of the patches
+    OPTIONS   its keys in the config, each a fragment of JSON schema with description and default
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import pandas as pd
 from torch import Tensor
 
-from frugalseg.chains import SEEDED_METHODS
-from frugalseg.selection.dq import dq
-from frugalseg.selection.few import few
-from frugalseg.selection.herding import herding
-from frugalseg.selection.kcenter import kcenter
-from frugalseg.selection.random import random
-from frugalseg.selection.typicality import typicality
-from frugalseg.selection.uncertainty import uncertainty
-
-SELECTORS = {
-    "dq": dq,
-    "random": random,
-    "kcenter": kcenter,
-    "herding": herding,
-    "typicality": typicality,
-    "uncertainty": uncertainty,
-    "few": few,
-}
-SEEDED = SEEDED_METHODS
+from frugalseg.runtime.literals import check_member, members
 
 
 class Selection(NamedTuple):
@@ -55,11 +44,11 @@ def select(
     Parameters
     ----------
     method : str
-        A key of `SELECTORS`.
+        Name of a selector, which is that of its module.
     features : Tensor, shape (N, D), or None
-        One row a patch; for ``uncertainty`` one number. None for methods in `SEEDED`, which need the table instead.
+        One row a patch; for ``uncertainty`` one number. None for selectors that need the seed, and the table instead.
     seed : int
-        Seed of the run for methods in `SEEDED`.
+        Seed of the run, for selectors that need it.
     patches : DataFrame of N rows, optional
         The patch table (``patches.csv``).
     **options
@@ -70,13 +59,14 @@ def select(
     ValueError
         When the method is not known, or what it needs is missing or malformed.
     """
-    if method not in SELECTORS:
-        raise ValueError(f"unknown selector {method!r}: choose one of {', '.join(SELECTORS)}")
-    if method in SEEDED and patches is None:
+    check_member("selection", method, "selector")
+    is_seeded = members("selection")[method]["NEEDS"] == "seed"
+    if is_seeded and patches is None:
         raise ValueError(f"selector {method!r} needs the patch table")
-    if method not in SEEDED and features is None:
+    if not is_seeded and features is None:
         raise ValueError(f"selector {method!r} needs the features of the patches")
-    return Selection(*SELECTORS[method](features, patches, seed, **options))
+    selector = getattr(import_module(f"frugalseg.selection.{method}"), method)
+    return Selection(*selector(features, patches, seed, **options))
 
 
 def order(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import greedy_bins
 
+NEEDS = "features"
 METHODS = (
     "was dataset quantization [@quantization] with {{ GAINS[gain] }}: patches were divided greedily into {{ bins }} bins, and "
     "a coreset takes the same share of every bin, {{ 'in the order of selection' if sample == 'head' else 'in random order' }}"

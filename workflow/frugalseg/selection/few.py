@@ -6,6 +6,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+NEEDS = "seed"
+COUNTS = "images"
 METHODS = (
     "drew {{ amounts | map('number') | listing(before_last=' or ') }} whole image{{ '' if amounts == [1] else 's' }} at random, "
     "anew for every seed, and took all their patches"

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked, squared_distances
 
+NEEDS = "features"
 METHODS = "was herding [@herding; @icarl], which keeps the mean feature of the patches taken closest to that of all"
 CITES = {
     "herding": "Welling 2009, Herding dynamical weights to learn, International Conference on Machine Learning",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked, squared_distances
 
+NEEDS = "features"
 METHODS = "was greedy k-center [@kcenter], which takes the patch farthest from all patches taken before"
 CITES = {
     "kcenter": "Sener & Savarese 2018, Active learning for convolutional neural networks: a core-set approach, International "

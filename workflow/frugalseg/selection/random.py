@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+NEEDS = "seed"
 METHODS = "drew patches at random, anew for every seed"
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked
 
+NEEDS = "features"
 METHODS = (
     "was typicality [@typicality], which takes of {{ clusters | plural('cluster') }} of k-means in turn the patch that is nearest "
     "to its {{ NEIGHBOURS }} nearest neighbours there, on average"

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from frugalseg.kernels.quantize import checked
 
+NEEDS = "model"
 METHODS = (
     "was uncertainty sampling [@uncertainty]: the patches first of whose pixels the model *{{ chain }}* (recipe *{{ recipe }}*, "
     "seed {{ seed }}) is least certain whether they belong to a cell, by the entropy of its probability, averaged over the patch"

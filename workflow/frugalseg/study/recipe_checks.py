@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from frugalseg.training.frozen import encoder_of
+from frugalseg.runtime.literals import members
 
-TOKEN = 8
-"""Side in pixels of a token of ``ucell``; importing the network would import PyTorch whenever Snakemake starts."""
+_NETWORKS = members("models")
+TOKEN = _NETWORKS["ucell"]["TOKEN"]
+"""Side in pixels of a token of ``ucell``."""
 
 _NEEDS = {"ucell": ("arch", "ucell"), "betas": ("optimiser", "adamw")}
 # What two recipes may differ in though one predicts with the weights of the other, or with weights made of them.
@@ -62,11 +63,11 @@ def _keep_problems(name: str, recipe: Mapping[str, Any]) -> Iterator[tuple[str, 
         yield "keep", f"{where} lacks the key 'strength', which {method!r} needs; 0 keeps nothing"
     if method != "ewc" and "patches" in keep:
         yield "keep", f"{where}.patches means nothing unless {where}.method is 'ewc'; take it away"
-    if method == "frozen" and not encoder_of(recipe["arch"]):
+    if method == "frozen" and not _NETWORKS[recipe["arch"].partition("-")[0]].get("ENCODER"):
         yield (
             "keep",
             f"{where}: the arch {recipe['arch']!r} has no encoder to be frozen; name its modules in "
-            "frugalseg.training.frozen, or choose another method",
+            "ENCODER in the network's file, or choose another method",
         )
 
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from frugalseg.runtime.literals import members
-
 if TYPE_CHECKING:
     # The config is checked with this module, and a dry run should not import PyTorch.
     from torch import nn
-
-
-def encoder_of(arch: str) -> tuple[str, ...]:
-    """Names of the modules that make the encoder of an architecture, e.g. of ``unet-cap8``; empty where it has none."""
-    return members("models").get(arch.partition("-")[0], {}).get("ENCODER", ())
 
 
 def freeze(network: nn.Module, parts: Sequence[str]) -> None:
@@ -26,7 +19,7 @@ def freeze(network: nn.Module, parts: Sequence[str]) -> None:
     ----------
     network : nn.Module
     parts : sequence of str
-        Names of its modules, e.g. of :func:`encoder_of`.
+        Names of its modules, e.g. of `frugalseg.models.encoder_of`.
     """
     for part in parts:
         network.get_submodule(part).requires_grad_(False).eval()

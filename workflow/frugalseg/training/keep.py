@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from frugalseg.training.frozen import encoder_of
+from frugalseg.models import encoder_of
 
 METHODS = {
     "l2sp": "with all weights pulled towards the parent's (L2-SP; @l2sp) with a strength of {{ '%g' % strength }}, by proximal "

@@ -15,7 +15,7 @@ from torch import nn
 
 from frugalseg.chains import parse
 from frugalseg.data.stores import open_patches
-from frugalseg.models import build
+from frugalseg.models import build, sizes_of
 from frugalseg.models.targets import ForegroundAsLogit, UnitFlows
 from frugalseg.runtime.energy import Meter
 from frugalseg.selection import coresets
@@ -153,12 +153,12 @@ def build_network(recipe: Mapping[str, Any], generator: torch.Generator | None =
     Parameters
     ----------
     recipe : mapping
-        Block of the config, with ``arch``, ``channels``, ``target``, ``widths``, ``crop`` and, for ``ucell``, its own block.
+        Block of the config, with ``arch``, ``channels``, ``target``, ``crop`` and the sizes of the network.
     generator : torch.Generator, optional
         Source of the initial weights; leave it out where weights are loaded.
     """
-    sizes = {"widths": tuple(recipe["widths"])} if recipe["arch"] == "cpnet" else dict(recipe.get(recipe["arch"], {}))
     outputs = OUT_CHANNELS[recipe["target"]]
+    sizes = sizes_of(recipe)
     return build(recipe["arch"], recipe["channels"], outputs, recipe["crop"], generator=generator, **sizes)
 
 
