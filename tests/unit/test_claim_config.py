@@ -10,7 +10,7 @@ from frugalseg.reporting.records import models_of
 from frugalseg.study.answers import VERDICTS
 from frugalseg.study.claims import claim_models
 from frugalseg.study.experiments import study_models
-from frugalseg.study.load import ConfigError, complete, layer
+from frugalseg.study.load import ConfigError, complete
 
 BLOCK = {
     "text": "Fine-tuning forgets.",
@@ -125,7 +125,5 @@ def test_the_name_of_the_table_of_claims_is_taken(root):
 
 @pytest.mark.parametrize("study", sorted(Path(__file__).resolve().parents[2].glob("config/studies/*.yaml")))
 def test_claims_of_the_studies_ask_for_no_model_of_their_own(root, study):
-    config = yaml.safe_load((root / "config/base.yaml").read_text())
-    layered = layer(config, yaml.safe_load(study.read_text()))
-    config = complete(layered, root)
+    config = complete(yaml.safe_load(study.read_text()), root)
     assert set(study_models(config)) == set(study_models({**config, "claims": {}}))

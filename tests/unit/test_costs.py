@@ -11,15 +11,14 @@ from frugalseg.plan.models import folder_of
 from frugalseg.reporting.costs import compare, to_markdown
 from frugalseg.reporting.page import to_page
 from frugalseg.reporting.records import models_of_study
-from frugalseg.study.load import complete, layer
+from frugalseg.study.load import complete
 
 
 @pytest.fixture
 def config(root, tmp_path, monkeypatch):
     """A study in which training a model took 30 seconds and evaluating it five."""
     monkeypatch.chdir(tmp_path)
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
-    config = complete(layer(default, yaml.safe_load((root / "tests/workflow/tiny.yaml").read_text())), root)
+    config = complete(yaml.safe_load((root / "tests/workflow/tiny.yaml").read_text()), root)
     for model in models_of_study(config):
         folder = folder_of(model, "models", config)
         folder.mkdir(parents=True)

@@ -12,10 +12,7 @@ from frugalseg.study.load import complete, layer
 
 
 def study(root, path=None, **changes):
-    config = yaml.safe_load((root / "config/base.yaml").read_text())
-    if path:
-        config = layer(config, yaml.safe_load((root / path).read_text()))
-    return complete(layer(config, changes), root)
+    return complete(layer(yaml.safe_load((root / (path or "config/base.yaml")).read_text()), changes), root)
 
 
 STUDIES = [None, "config/studies/published.yaml", "config/studies/real.yaml", "tests/workflow/tiny.yaml"]
@@ -100,9 +97,7 @@ def test_the_choice_among_arms_is_told(root):
         "half way), by the mean of PQ (instance) on both, in which that on *cyto* counted 0.5. Of each arm the candidate was "
         "taken that scored best on the one tuning image of either dataset" in text
     )
-    assert "**Keeping the old.**" not in to_markdown(
-        study(root, "tests/workflow/tiny.yaml", keeping={"keep_little": None})
-    )
+    assert "**Keeping the old.**" not in to_markdown(study(root, "config/studies/published.yaml"))
 
 
 def test_selectors_by_features_are_told_with_their_features(root):

@@ -22,8 +22,7 @@ from frugalseg.training.stage import build_network
 
 
 def study(root, path):
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
-    return complete(layer(default, yaml.safe_load((root / path).read_text())), root)
+    return complete(yaml.safe_load((root / path).read_text()), root)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from frugalseg.plan.models import folder_of
 from frugalseg.reporting.crate import REPORT, describe_study
 from frugalseg.reporting.records import files_of_models, models_of_study, record_of
 from frugalseg.runtime.provenance import sha256_of, surroundings
-from frugalseg.study.load import complete, layer
+from frugalseg.study.load import complete
 from frugalseg.training import provenance
 
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
@@ -21,8 +21,7 @@ SPECIFICATION = "https://w3id.org/ro/crate/1.1"
 def config(root, tmp_path, monkeypatch):
     """A finished study: a description and a checkpoint for every model, and a table."""
     monkeypatch.chdir(tmp_path)
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
-    config = complete(layer(default, yaml.safe_load((root / "tests/workflow/tiny.yaml").read_text())), root)
+    config = complete(yaml.safe_load((root / "tests/workflow/tiny.yaml").read_text()), root)
     for recipe, chain, seed in models_of_study(config):
         folder = folder_of((recipe, chain, seed), "models", config)
         used = {"recipe": config["recipes"][recipe]}

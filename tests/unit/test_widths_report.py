@@ -157,7 +157,7 @@ def test_latex_table_shows_who_chose_a_width_and_published_values_in_our_units(s
 
 def test_published_widths_can_be_read_for_every_dataset_that_a_study_names():
     study = yaml.safe_load((ROOT / "config/studies/kimbowa2026.yaml").read_text(encoding="utf-8"))
-    named = [block["published"] for block in study["widths"].values() if block]
+    named = [block["published"] for block in study["questions"].values()]
     tables = [read_published(ROOT / block["file"], block["dataset"]) for block in named]
     assert [set(table["model"]) for table in tables] == [
         {"XTinyU-Net", "nnU-Net", "UNeXt", "CMUNeXt-S", "TinyUNet"}
