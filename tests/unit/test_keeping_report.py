@@ -1,16 +1,16 @@
 """How to keep the old, from files to sentences, tables and the figure, on made-up metrics whose answer is known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.answers.answer_file import read_answer, write_answer
-from frugalseg.answers.keeping_answer import answer, to_table
-from frugalseg.answers.keeping_data import read_ways
+from frugalseg.answers.answer import Asked
+from frugalseg.answers.answer_file import read_answer, write
+from frugalseg.answers.keeping import answer, decide, read_ways, sentences, to_markdown, to_table
 from frugalseg.answers.keeping_figure import draw_trade_off
-from frugalseg.answers.keeping_text import sentences, to_markdown
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean
 from frugalseg.study.arms import START, candidates_of, keeping_requests
@@ -73,16 +73,18 @@ class Study:
             # Files may list the images in any order.
             table.sample(frac=1, random_state=model[2]).to_csv(self.path(kind, model, dataset), index=False)
 
-    def read(self, **changes):
-        chosen = block(**changes)
-        metrics, tuning = (
+    def files(self, chosen):
+        return [
             {(model, dataset): self.path(kind, model, dataset) for model, dataset in keeping_requests(chosen)}
             for kind in ("test", "tuning")
-        )
-        return read_ways(chosen, metrics, tuning)
+        ]
+
+    def read(self, **changes):
+        chosen = block(**changes)
+        return read_ways(chosen, *self.files(chosen))
 
     def answer(self, **changes):
-        return answer(self.read(**changes), block(**changes), untrained=["half", "most"])
+        return decide(self.read(**changes), block(**changes), untrained=["half", "most"])
 
 
 @pytest.fixture
@@ -233,13 +235,14 @@ def test_the_answer_in_words(study):
         "Against the start, naive loses 0.50 (0.49 to 0.50) on fluo and gains 0.40 (0.40 to 0.42) on histo."
     )
     assert front == (
-        "On the Pareto front of the test images lie, from the least fluo kept to the most, naive, replay and the start. The "
-        "other one is beaten by one of them, by the means: where intervals overlap, the order is not certain."
+        "On the Pareto front of the test images lie, from the least fluo kept to the most, naive, replay and the start. One of "
+        "them beats the other one, by the means: where intervals overlap, the order is not certain."
     )
     assert second == "On the tuning images the start comes next, 0.160 behind."
-    assert better_not == "By the tuning images the start itself is no worse than the best of naive and in between."
+    assert better_not == "On the tuning images the best of naive and in between is no better than the start itself."
     assert tested == (
-        "On the test images, which chose nothing, replay (fast) is 0.045 better by the same mean: so much the choice may be off."
+        "On the test images, which chose nothing, replay (fast) is 0.045 better by the same mean: the choice on the tuning "
+        "images may be off by that much."
     )
 
 
@@ -252,7 +255,7 @@ def test_the_start_is_the_one_to_take_where_all_arms_are_worse(tmp_path):
         "Of six ways to learn histo, none is to be taken: keep the start. Its PQ (instance) is 0.80 (0."
     )
     assert "where naive has 0.20 (" in first
-    assert not any("no worse than the best of" in sentence for sentence in others)
+    assert not any("no better than the start" in sentence for sentence in others)
     assert others[-1].startswith("The test images, which chose nothing, agree")
     # In the column of what to take, once an arm.
     assert to_markdown(found, block()).count("| the start |\n") == 3
@@ -292,7 +295,7 @@ def test_models_that_find_nothing_have_an_answer_too(tmp_path):
     assert {text.get_text() for text in axes.texts} == {START, "naive", "replay", "in between"}
 
 
-def test_the_page(study, tmp_path):
+def test_the_page(study):
     found = study.answer()
     page = to_markdown(found, block())
     head = next(line for line in page.splitlines() if line.startswith("| Arm | Chosen |"))
@@ -308,9 +311,22 @@ def test_the_page(study, tmp_path):
     assert "| 0.500 → 0.660 | slow |" in page
     assert "fluo counting 0.5: six of fluo and five of histo" in page
     assert "Every arm had two candidates, each with three seeds" in page
-    write_answer(tmp_path / "answer.json", "keep_fluo", block()["title"], sentences(found, block()))
-    assert json.loads((tmp_path / "answer.json").read_text())["name"] == "keep_fluo"
-    assert read_answer(tmp_path / "answer.json")["sentences"][0].startswith("Of six ways")
+
+
+def test_an_answer_is_written_to_all_of_its_files(study, tmp_path):
+    recipes = {"small": {}, "slow": {}, "half": {"interpolate": {}}, "most": {"interpolate": {}}}
+    names = {"csv": "csv", "markdown": "md", "page": "html", "answer": "json", "png": "png", "svg": "svg"}
+    output = SimpleNamespace(**{key: tmp_path / f"out.{ending}" for key, ending in names.items()})
+    write(
+        answer(Asked("keep_fluo", block(), *study.files(block()), settings={"recipes": recipes})), "keep_fluo", output
+    )
+    assert all(path.stat().st_size for path in vars(output).values())
+    assert json.loads(output.answer.read_text())["name"] == "keep_fluo"
+    assert read_answer(output.answer)["sentences"] == sentences(study.answer(), block())
+    assert output.markdown.read_text() == to_markdown(study.answer(), block())
+    pd.testing.assert_frame_equal(
+        pd.read_csv(output.csv)[["arm", "trained"]], to_table(study.answer())[["arm", "trained"]]
+    )
 
 
 def test_the_figure_names_every_arm_and_is_the_same_every_time(study, tmp_path):

@@ -65,7 +65,9 @@ rule answer_keeping:
         "../../envs/environment.yaml"
     params:
         block=lookup("{keeping}", within=config["keeping"]),
-        untrained=[name for name, recipe in config["recipes"].items() if {"interpolate", "weights"} & recipe.keys()],
+        recipes={
+            name: recipe for name, recipe in config["recipes"].items() if {"interpolate", "weights"} & recipe.keys()
+        },
         code=code_of("answer_keeping.py"),
     script:
         "../../scripts/answer_keeping.py"

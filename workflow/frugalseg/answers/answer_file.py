@@ -1,30 +1,31 @@
-"""Answers as small files, from which the report's first page is made."""
+"""An answer's files: its table, page and figure, and its words as JSON, from which the report's first page is made."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from frugalseg.answers.answer import Answer
+from frugalseg.reporting import style
+from frugalseg.reporting.page import write_page
 
 
-def write_answer(path: str | Path, name: str, question: str, sentences: Sequence[str]) -> None:
-    """Write what a part of the study answers.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``results/STUDY/answers/NAME.json``.
-    name : str
-        Of the block of the config; its table is ``tables/NAME.md`` and its figure ``figures/NAME.png``.
-    question : str
-        What was asked, the block's title.
-    sentences : sequence of str
-        The answer first, then what goes with it.
-    """
-    answer = {"name": name, "question": question, "sentences": list(sentences)}
-    Path(path).write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write(found: Answer, name: str, output: Any) -> None:
+    """Write an answer to a rule's named outputs: csv, markdown, page; answer, png, svg and tex where it has them."""
+    found.table.to_csv(output.csv, index=False)
+    write_page(found.text, output.markdown, output.page)
+    if found.sentences:
+        words = {"name": name, "question": found.question, "sentences": found.sentences}
+        Path(output.answer).write_text(json.dumps(words, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if found.figure is not None:
+        style.save(found.figure, output.png, output.svg)
+    if found.tex is not None:
+        Path(output.tex).write_text(found.tex, encoding="utf-8")
+    for each, table in found.tables.items():
+        table.to_csv(getattr(output, each), index=False)
 
 
-def read_answer(path: str | Path) -> dict:
-    """Read what :func:`write_answer` wrote: ``name``, ``question`` and ``sentences``."""
+def read_answer(path: str | Path) -> dict[str, Any]:
+    """Read an answer's words: ``name``, ``question`` and ``sentences``."""
     return json.loads(Path(path).read_text(encoding="utf-8"))

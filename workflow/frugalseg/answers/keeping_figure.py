@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
-from numpy.typing import NDArray
 
-from frugalseg.answers.keeping_answer import Answer, Arm, Way
 from frugalseg.reporting import style
+from frugalseg.reporting.formats import reach
 from frugalseg.reporting.labels import box_along, box_around, place_labels
-from frugalseg.statistics.intervals import Estimate
 from frugalseg.study.metrics import metric_of
+
+if TYPE_CHECKING:
+    from frugalseg.answers.keeping import Arm, Found, Way
 
 _HEIGHT = 5.0
 _SMALL, _LARGE, _STAR = 3.5, 7.5, 12.0
@@ -31,22 +32,12 @@ _CROSS, _STRIP = 0.9, 3.0
 
 
 @style.styled
-def draw_trade_off(found: Answer, block: Mapping[str, Any], sentence: str) -> Figure:
+def draw_trade_off(found: Found, block: Mapping[str, Any], sentence: str) -> Figure:
     """Draw what every candidate keeps of the source against what it learns of the target, on test images.
 
-    Parameters
-    ----------
-    found : Answer
-    block : mapping
-        Its block of ``keeping`` in the config.
-    sentence : str
-        The answer in words, to stand below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A faint mark a candidate, those of an arm joined in the order of the config; of every arm the chosen one large, with
-        its intervals and its name, in bold the one to take; the start as a star; the Pareto front as a dotted line.
+    A faint mark a candidate, those of an arm joined in the order of the config; of every arm the chosen one large, with its
+    intervals and its name, in bold the one to take; the start as a star; the Pareto front as a dotted line. The answer in
+    words stands below.
     """
     figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout="constrained")
     axes = figure.subplots()
@@ -71,7 +62,7 @@ def draw_trade_off(found: Answer, block: Mapping[str, Any], sentence: str) -> Fi
     return figure
 
 
-def _draw_front(axes: Axes, found: Answer) -> None:
+def _draw_front(axes: Axes, found: Found) -> None:
     """The edge of what is beaten by the start or by a chosen candidate."""
     points = np.array([_point(way) for way in found.front])
     (left, _), (bottom, _) = axes.get_xlim(), axes.get_ylim()
@@ -94,8 +85,8 @@ def _looks(number: int) -> dict[str, str]:
 def _draw_way(axes: Axes, way: Way, color: str, **looks: Any) -> None:
     axes.errorbar(
         *_point(way),
-        xerr=_reach(way.source),
-        yerr=_reach(way.target),
+        xerr=reach(way.source),
+        yerr=reach(way.target),
         color=color,
         ecolor=(color, 0.6),
         elinewidth=_CROSS,
@@ -107,9 +98,9 @@ def _draw_way(axes: Axes, way: Way, color: str, **looks: Any) -> None:
     )
 
 
-def _label(axes: Axes, found: Answer) -> None:
+def _label(axes: Axes, found: Found) -> None:
     """Names beside the start and the chosen candidates, the one to take in bold."""
-    ways = [found.start, *(arm.chosen for arm in found.arms)]
+    ways = found.choices
     marks = [box_around(axes, _point(way), _SMALL) for way in found.ways]
     for way in ways:
         marks.append(box_around(axes, _point(way), _LARGE))
@@ -134,11 +125,6 @@ def _cross(axes: Axes, way: Way) -> list[Bbox]:
 
 def _point(way: Way) -> tuple[float, float]:
     return way.source.value, way.target.value
-
-
-def _reach(estimate: Estimate) -> NDArray[np.float64]:
-    """(2, 1) lengths of the two sides of an interval; a skewed one may end a little before the mean."""
-    return np.maximum([[estimate.value - estimate.low], [estimate.high - estimate.value]], 0)
 
 
 def _legend() -> list[Line2D]:

@@ -10,7 +10,7 @@ from frugalseg.statistics.intervals import Estimate
 from frugalseg.study.metrics import metric_of
 
 MISSING = "–"
-_MINUS = "\N{MINUS SIGN}"
+_MINUS, _PIPE = "\N{MINUS SIGN}", r"\|"
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _FIELDS = {
     "rate": "Rate (%)",
@@ -40,6 +40,11 @@ def ends(estimate: Estimate, digits: int = 3) -> str:
 def interval(estimate: Estimate, digits: int = 3) -> str:
     """A number with its interval: ``0.150 (0.100 to 0.200)``."""
     return MISSING if math.isnan(estimate.value) else f"{score(estimate.value, digits)} ({ends(estimate, digits)})"
+
+
+def turned(estimate: Estimate) -> Estimate:
+    """A difference seen from the other side: a loss of a gain."""
+    return Estimate(-estimate.value, -estimate.high, -estimate.low)
 
 
 def amount(value: float, followed: float = math.inf) -> str:
@@ -81,10 +86,19 @@ def listing(items: Iterable[str], comma: str = ", ", before_last: str = " and ")
     return f"{comma.join(first)}{before_last}{last}" if first else last
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table. Cells are not padded: a claim in one row would widen all of them."""
-    lines = [heads, ["---"] * len(heads), *([str(cell).replace("|", r"\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def names(items: Sequence[str]) -> str:
+    """A listing that stays clear where names have commas of their own."""
+    return listing(items, comma="; " if any("," in item for item in items) else ", ")
+
+
+def row(cells: Iterable[Any]) -> str:
+    """A row of a Markdown table. Cells are not padded: a claim in one row would widen all of them."""
+    return f"| {' | '.join(str(cell).replace('|', _PIPE) for cell in cells)} |"
+
+
+def heads(names: Sequence[str]) -> str:
+    """The first two lines of a Markdown table."""
+    return f"{row(names)}\n{row(['---'] * len(names))}"
 
 
 def with_ends(name: str, estimate: Estimate) -> dict[str, float]:

@@ -17,8 +17,16 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _FILTERS = (
-    *(formats.score, formats.interval, formats.ends, formats.amount, formats.amounts, formats.probability),
-    *(formats.number, formats.plural, formats.plain, formats.listing, formats.table),
+    *(
+        formats.score,
+        formats.interval,
+        formats.ends,
+        formats.turned,
+        formats.amount,
+        formats.amounts,
+        formats.probability,
+    ),
+    *(formats.number, formats.plural, formats.plain, formats.listing, formats.names, formats.row, formats.heads),
 )
 _TEMPLATES.filters.update({each.__name__: each for each in _FILTERS})
 _BLANK = re.compile(r"\n\s*\n")

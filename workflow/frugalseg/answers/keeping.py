@@ -1,0 +1,294 @@
+"""How to keep the old while learning the new: what every arm keeps and learns, and the one model to take."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from frugalseg.answers.answer import Answer, Asked, Score
+from frugalseg.answers.keeping_figure import draw_trade_off
+from frugalseg.answers.scores import read_scores
+from frugalseg.reporting import prose
+from frugalseg.reporting.formats import with_ends
+from frugalseg.statistics.intervals import Estimate, crossed_mean
+from frugalseg.statistics.pareto import pareto_front
+from frugalseg.study.arms import Candidate, candidates_of, keeping_models, start_of
+from frugalseg.study.metrics import metric_of
+
+
+@dataclass(frozen=True)
+class Scores:
+    """(seeds, images) of one candidate on the dataset to keep, and on the one to learn."""
+
+    source: NDArray[np.float64]
+    target: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MeasuredWay:
+    """The start or a candidate, with its scores on the images that choose and on those that do not."""
+
+    candidate: Candidate
+    tuning: Scores
+    test: Scores
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Means over seeds and tuning images; `mean` weighs both as the config says, and everything is chosen by it."""
+
+    source: float
+    target: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Way:
+    """The start or a candidate, with everything that is said of it.
+
+    `source` and `target` are means on test images; `kept` and `gained` the same less those of the start, paired by seed and
+    image; `to_reference` is the score on the target less that of the first arm's choice. `trained`: a training was spent.
+    """
+
+    candidate: Candidate
+    trained: bool
+    tuned: Tuned
+    source: Estimate
+    target: Estimate
+    kept: Estimate
+    gained: Estimate
+    to_reference: Estimate
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm's candidates, the one that tuning images choose, and the model to take: that one or the start."""
+
+    name: str
+    ways: tuple[Way, ...]
+    chosen: Way
+    take: Way
+
+    @property
+    def trainings(self) -> int:
+        """Candidates that were trained."""
+        return sum(way.trained for way in self.ways)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is said of a keeping question; the first arm is the reference.
+
+    `recommended` is the best way of all on tuning images, None where all models score 0 on them. `front` are the start and
+    those of the chosen candidates that no other beats on test images, from the least kept on. Numbers of images are those of
+    the source and of the target.
+    """
+
+    start: Way
+    arms: tuple[Arm, ...]
+    recommended: Way | None
+    front: tuple[Way, ...]
+    seeds: int
+    tuning_images: tuple[int, int]
+    test_images: tuple[int, int]
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """All candidates of all arms."""
+        return tuple(way for arm in self.arms for way in arm.ways)
+
+    @property
+    def choices(self) -> tuple[Way, ...]:
+        """The start and what every arm chose."""
+        return (self.start, *(arm.chosen for arm in self.arms))
+
+
+def answer(asked: Asked) -> Answer:
+    """Which of all ways to learn the target to take; of the settings ``recipes`` is used."""
+    block = asked.block
+    untrained = [
+        name for name, recipe in asked.settings["recipes"].items() if {"interpolate", "weights"} & recipe.keys()
+    ]
+    found = decide(read_ways(block, asked.metrics, asked.tuning), block, untrained)
+    said = sentences(found, block)
+    return Answer(
+        table=to_table(found),
+        text=to_markdown(found, block),
+        question=block["title"],
+        sentences=said,
+        figure=draw_trade_off(found, block, said[0]),
+    )
+
+
+def read_ways(
+    block: Mapping[str, Any], metrics: Mapping[Score, str | Path], tuning: Mapping[Score, str | Path]
+) -> list[MeasuredWay]:
+    """Read the scores of the start, then of all candidates in the order of the config."""
+    tests, tunings = (_by_model(block, files) for files in (metrics, tuning))
+    return [
+        MeasuredWay(way, *(_of_way(way, block, scores) for scores in (tunings, tests)))
+        for way in (start_of(block), *candidates_of(block))
+    ]
+
+
+def decide(measured: Sequence[MeasuredWay], block: Mapping[str, Any], untrained: Collection[str]) -> Found:
+    """Work out what arms keep and learn, and choose among them.
+
+    Every choice is the largest weighed mean on tuning images, the first of equal ones, the start before all: test images
+    choose nothing. `untrained` are recipes that train nothing, but interpolate between models or take the weights of others.
+    """
+    tuned = [_tuned(way, block["source_weight"]) for way in measured]
+    start = measured[0]
+    by_arm: dict[str, list[int]] = {}
+    for number, way in enumerate(measured[1:], 1):
+        by_arm.setdefault(way.candidate.arm, []).append(number)
+
+    def best(numbers: Sequence[int]) -> int:
+        return max(numbers, key=lambda number: tuned[number].mean)
+
+    reference = measured[best(next(iter(by_arm.values())))]
+    ways = [
+        _way(way, scores, start, reference, trained=way.candidate.recipe not in untrained)
+        for way, scores in zip(measured, tuned, strict=True)
+    ]
+    arms = tuple(
+        Arm(name, tuple(ways[n] for n in numbers), ways[best(numbers)], ways[best([0, *numbers])])
+        for name, numbers in by_arm.items()
+    )
+    return Found(
+        start=ways[0],
+        arms=arms,
+        recommended=ways[best(range(len(ways)))] if any(way.source or way.target for way in tuned) else None,
+        front=_front([ways[0], *(arm.chosen for arm in arms)]),
+        seeds=len(start.test.source),
+        tuning_images=(start.tuning.source.shape[1], start.tuning.target.shape[1]),
+        test_images=(start.test.source.shape[1], start.test.target.shape[1]),
+    )
+
+
+def to_table(found: Found) -> pd.DataFrame:
+    """Everything measured and chosen, tidy: a row for the start and one a candidate.
+
+    ``candidates`` and ``trainings`` are the budget of its arm. ``tuning`` is the weighed mean of ``tuning_source`` and
+    ``tuning_target``. ``chosen``: the best of its arm by that; ``beats_start``: better by that than the start. Differences
+    are to the start, ``target_to_reference`` to the first arm. ``front`` is empty of what no arm chose.
+    """
+    rows = [_row(found.start, found)]
+    for arm in found.arms:
+        budget = {"candidates": len(arm.ways), "trainings": arm.trainings}
+        rows += [_row(way, found) | budget | {"chosen": way is arm.chosen} for way in arm.ways]
+    columns = ["arm", "label", "recipe", "chain", "trained", "candidates", "trainings"]
+    table = pd.DataFrame(rows).astype({"candidates": "Int64", "trainings": "Int64", "chosen": "boolean"})
+    return table[columns + [column for column in table.columns if column not in columns]]
+
+
+def sentences(found: Found, block: Mapping[str, Any]) -> list[str]:
+    """The answer in words: the model to take, what the first arm does, the Pareto front, then what speaks against it."""
+    return prose.sentences("keeping", **_values(found, block))
+
+
+def to_markdown(found: Found, block: Mapping[str, Any]) -> str:
+    """The page: the answer, then the arms, then for each of them whether it is better than the start."""
+    said = sentences(found, block)
+    return prose.page("keeping", question=block["title"], caption=block["caption"], said=said, **_values(found, block))
+
+
+def _values(found: Found, block: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template is filled with."""
+    taken, first = found.recommended, found.arms[0]
+    values = {
+        "found": found,
+        "block": block,
+        "start": found.start,
+        "first": first,
+        "source": block["source"],
+        "target": block["target"],
+        "metric": metric_of(block["metric"]).name,
+        "front": [way.candidate.arm for way in found.front],
+        "beaten": len(found.choices) - len(found.front),
+        "worse": [arm.name for arm in found.arms if arm.take is found.start],
+        "rows": [(found.start, None), *((arm.chosen, arm) for arm in found.arms)],
+    }
+    if taken is None:
+        return values
+    weight = block["source_weight"]
+
+    def mean(way: Way) -> float:
+        return weight * way.source.value + (1 - weight) * way.target.value
+
+    others = [way for way in found.choices if way.candidate.arm != taken.candidate.arm]
+    best = max((taken, found.start, *found.ways), key=mean)
+    return values | {
+        "beside": found.start if taken is first.chosen else first.chosen,
+        "second": max(others, key=lambda way: way.tuned.mean),
+        "best": best,
+        "better_by": mean(best) - mean(taken) if best is not taken else 0,
+    }
+
+
+def _by_model(block: Mapping[str, Any], files: Mapping[Score, str | Path]) -> dict[tuple[str, str, int], Scores]:
+    """(images,) of every model."""
+    models = keeping_models(block)
+    source, target = (
+        read_scores([files[model, block[dataset]] for model in models], block["metric"])
+        for dataset in ("source", "target")
+    )
+    return {model: Scores(*scores) for model, *scores in zip(models, source, target, strict=True)}
+
+
+def _of_way(way: Candidate, block: Mapping[str, Any], scores: Mapping[tuple[str, str, int], Scores]) -> Scores:
+    runs = [scores[way.recipe, way.chain, seed] for seed in block["seeds"]]
+    return Scores(np.stack([run.source for run in runs]), np.stack([run.target for run in runs]))
+
+
+def _tuned(way: MeasuredWay, source_weight: float) -> Tuned:
+    source, target = float(way.tuning.source.mean()), float(way.tuning.target.mean())
+    return Tuned(source, target, source_weight * source + (1 - source_weight) * target)
+
+
+def _way(way: MeasuredWay, tuned: Tuned, start: MeasuredWay, reference: MeasuredWay, *, trained: bool) -> Way:
+    # All models of a seed go on from the same start: pairing by seed too takes out what they have in common.
+    return Way(
+        candidate=way.candidate,
+        trained=trained,
+        tuned=tuned,
+        source=crossed_mean(way.test.source),
+        target=crossed_mean(way.test.target),
+        kept=crossed_mean(way.test.source - start.test.source),
+        gained=crossed_mean(way.test.target - start.test.target),
+        to_reference=crossed_mean(way.test.target - reference.test.target),
+    )
+
+
+def _front(ways: Sequence[Way]) -> tuple[Way, ...]:
+    """Those that no other beats, from the least kept on; the first of equal ones first."""
+    on_it = pareto_front([(way.source.value, way.target.value) for way in ways])
+    kept = [way for way, on in zip(ways, on_it, strict=True) if on]
+    return tuple(sorted(kept, key=lambda way: way.source.value))
+
+
+def _row(way: Way, found: Found) -> dict[str, Any]:
+    return {
+        "arm": way.candidate.arm,
+        "label": way.candidate.label,
+        "recipe": way.candidate.recipe,
+        "chain": way.candidate.chain,
+        "trained": way.trained,
+        "tuning_source": way.tuned.source,
+        "tuning_target": way.tuned.target,
+        "tuning": way.tuned.mean,
+        "beats_start": way.tuned.mean > found.start.tuned.mean,
+        "recommended": way is found.recommended,
+        **with_ends("source", way.source),
+        **with_ends("target", way.target),
+        **with_ends("source_difference", way.kept),
+        **with_ends("target_difference", way.gained),
+        **with_ends("target_to_reference", way.to_reference),
+        "front": way in found.front if way in found.choices else None,
+    }
