@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-METHODS = "The residual U-Net of Cellpose [@cellpose] with {{ widths | listing }} channels"
+METHODS = "The residual U-Net of Cellpose [@cellpose] with {{ widths | map('string') | listing }} channels"
 CITES = {
     "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, Nature "
     "Methods 18",

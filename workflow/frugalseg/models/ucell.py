@@ -20,7 +20,7 @@ METHODS = (
     "again and again to {{ 'its' if network.transformer | length == 1 else 'their' }} own state, with "
     "{{ network.task_emb.registers | plural('register') }}, rotary positions "
     "{{ 'along the flattened grid of tokens' if network.rotary == 1 else 'by row and column' }} and "
-    "{{ weights | value('parameters') }} weights in all,"
+    "{{ weights }} weights in all,"
 )
 METHODS_TRAINING = (
     "{% set supervised, outer, inner = network.recursion %}Every batch made {{ supervised | plural('supervised step') }} of "

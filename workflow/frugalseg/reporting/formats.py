@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.study.metrics import metric_of
@@ -21,7 +21,6 @@ _FIELDS = {
 }
 # From here on a number of gigaflops is written without digits after the point.
 _MANY_GIGAFLOPS = 100
-_Words = TypeVar("_Words")
 
 
 def score(value: float, digits: int = 3, sign: bool = False) -> str:
@@ -134,13 +133,3 @@ def _in_thousands(value: float) -> str:
         if value >= 0.9995 * power:
             return f"{value / power:.3g} {letter}"
     return f"{value:g}"
-
-
-def words_for(name: str, known: Mapping[str, _Words], kind: str) -> _Words:
-    """What is known to be said of a name, or a ValueError: no text calls it something else."""
-    if name not in known:
-        raise ValueError(
-            f"the methods section has no words for the {kind} {name!r}: add them in frugalseg.reporting.methods, beside those "
-            f"for {listing(known)}"
-        )
-    return known[name]

@@ -27,6 +27,7 @@ _FILTERS = (
         formats.probability,
     ),
     *(formats.number, formats.plural, formats.plain, formats.listing, formats.names, formats.row, formats.heads),
+    formats.value_text,
 )
 _TEMPLATES.filters.update({each.__name__: each for each in _FILTERS})
 _BLANK = re.compile(r"\n\s*\n")
@@ -41,6 +42,11 @@ def sentences(template: str, **values: Any) -> list[str]:
 def page(template: str, **values: Any) -> str:
     """A whole template. Lists, tables and headings keep their lines; paragraphs are one line each."""
     return "\n\n".join(_paragraphs(_TEMPLATES.get_template(f"{template}.jinja").render(values))) + "\n"
+
+
+def fragment(source: str, **values: Any) -> str:
+    """A template that stands in the code, such as what a selector says of itself."""
+    return _TEMPLATES.from_string(source).render(values)
 
 
 def _paragraphs(text: str) -> list[str]:

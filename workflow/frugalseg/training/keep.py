@@ -14,7 +14,7 @@ METHODS = {
     "information from {{ patches | number }} patch{{ '' if patches == 1 else 'es' }} of the parent's last stage",
     "lwf": "to repeat the parent's outputs on the new patches as well (learning without forgetting; @lwf), with a weight of "
     "{{ '%g' % strength }}",
-    "frozen": "with a frozen encoder ({{ parts | map('emphasised') | listing }})",
+    "frozen": "with a frozen encoder (*{{ parts | listing('*, *', '* and *') }}*)",
 }
 CITES = {
     "l2sp": "Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with convolutional networks, "

@@ -21,7 +21,7 @@ from frugalseg.training.checkpoints import write_tensors
 
 METHODS = (
     "by low-rank adapters alone (LoRA; @lora), of rank {{ rank }} and α = {{ '%g' % alpha }}, in the layers with "
-    "{{ layers | map('emphasised') | listing(before_last=' or ') }} in their names"
+    "*{{ layers | listing('*, *', '* or *') }}* in their names"
 )
 CITES = {
     "lora": "Hu et al. 2022, LoRA: low-rank adaptation of large language models, International Conference on Learning "

@@ -13,10 +13,14 @@ from torch.optim.sgd import sgd
 from frugalseg.training.recipe import Recipe
 
 METHODS = {
-    "sgd": "stochastic gradient descent ({{ 'Nesterov momentum' if nesterov else 'momentum' }} {{ '%g' % momentum }}, "
-    "{{ decay_and_clip }})",
-    "adamw": "AdamW [@adamw] with β1 = {{ '%g' % betas[0] }}, β2 = {{ '%g' % betas[1] }}, {{ decay_and_clip }},",
+    "sgd": "stochastic gradient descent ({{ 'Nesterov momentum' if recipe.nesterov else 'momentum' }} "
+    "{{ '%g' % recipe.momentum }}, {{ decay }})",
+    "adamw": "AdamW [@adamw] with β1 = {{ '%g' % recipe.betas[0] }}, β2 = {{ '%g' % recipe.betas[1] }}, {{ decay }},",
 }
+METHODS_DECAY = (
+    "weight decay {{ recipe.weight_decay | plain }}"
+    "{% if recipe.gradient_clip %}, gradients clipped at a norm of {{ '%g' % recipe.gradient_clip }}{% endif %}"
+)
 CITES = {
     "adamw": "Loshchilov & Hutter 2019, Decoupled weight decay regularization, International Conference on Learning "
     "Representations",
