@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.answers.transfer_data import path_name, read_paths, to_table
+from frugalseg.answers.answer import Asked
+from frugalseg.answers.transfer import answer, follow, followed, sentences, to_markdown, to_table
 from frugalseg.answers.transfer_figure import draw_transfer
-from frugalseg.answers.transfer_text import note, sentences, to_markdown
 from frugalseg.chains import parse
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean, crossed_mean_of_sets
@@ -63,13 +63,12 @@ def write(tmp_path):
 
 def measured(write, **changes):
     made = block(**changes)
-    paths = read_paths(made, transfer_rows(made, RECIPES), write(made))
-    return made, paths, {chain: transfer(path) for chain, path in paths.items()}
+    return made, follow(made, transfer_rows(made, RECIPES), write(made))
 
 
 def test_the_three_sums_are_those_of_the_definition(write):
-    _, _, found = measured(write)
-    first, second = found.values()
+    _, paths = measured(write)
+    first, second = (path.found for path in paths)
     assert first.average.value == pytest.approx((0.20 + 0.50 + 0.40) / 3)
     assert first.backward.value == pytest.approx(((0.20 - 0.70) + (0.50 - 0.60)) / 2)
     assert first.forward.value == pytest.approx(((0.10 - 0.04) + (0.25 - 0.01)) / 2)
@@ -92,12 +91,12 @@ def test_the_sums_of_a_random_matrix_agree_with_loops():
 
 
 def test_after_pre_training_the_first_stage_is_the_reference_and_not_counted(write):
-    made, _, found = measured(write, chains=["cyto_to_histo_to_multi"], reference="start")
-    [found] = found.values()
+    made, [path] = measured(write, chains=["cyto_to_histo_to_multi"], reference="start")
+    found = path.found
     assert list(found.matrix) == ["histo", "multi"]
     assert found.backward.value == pytest.approx(0.50 - 0.60)
     assert found.forward.value == pytest.approx(0.25 - 0.20)
-    assert path_name(made, "cyto_to_histo_to_multi") == "from cyto: histo → multi"
+    assert path.name == "from cyto: histo → multi"
     assert not any(recipe.endswith("untrained") for (recipe, _, _), _ in transfer_requests(made, RECIPES))
 
 
@@ -148,8 +147,8 @@ def test_intervals_over_sets_cover(seeds, images):
 
 
 def test_the_table_has_every_cell_and_sum(write):
-    made, paths, found = measured(write)
-    table = to_table(made, paths, found)
+    _, paths = measured(write)
+    table = to_table(paths)
     assert len(table) == 2 * (4 * 3 + 3)
     cells = table[(table["kind"] == "score") & (table["chain"] == "cyto_to_histo_to_multi")]
     assert cells["after"].unique().tolist() == ["untrained", "cyto", "histo", "multi"]
@@ -162,39 +161,36 @@ def test_the_table_has_every_cell_and_sum(write):
 
 
 def test_the_answer_says_what_is_forgotten_and_which_order_ends_best(write):
-    made, paths, found = measured(write)
-    said = sentences(made, paths, found)
+    made, paths = measured(write)
+    said = sentences(made, paths)
     assert said[0].startswith(
         "On average, PQ (instance) on the datasets learned before the last stage has fallen by 0.300 (0.300 to 0.300) at the "
         "end of cyto → histo → multi and has fallen by 0.200"
     )
     assert any("multi → histo → cyto ends with the best mean PQ (instance); it leads" in sentence for sentence in said)
-    text = to_markdown(made, paths, found, said)
+    text = to_markdown(made, paths)
     assert "| untrained | 0.020 (" in text
     assert "| `multi` | **0.200** (" in text
     assert "the same network at its random start" in text
     assert "20 of cyto, 12 of histo and 16 of multi" in text
     assert "joins several new datasets" not in text
-    assert "(pre-training, which stands for chance here" in note(block(reference="start"), paths)
+    assert "(pre-training, which stands for chance here" in to_markdown(block(reference="start"), paths)
 
 
 def test_one_seed_is_said_and_an_unclear_change_is_not_called_one():
     # After the second stage half of the images are better by as much as the others are worse.
     moved = np.stack([np.zeros((1, 8)), np.zeros((1, 8)), np.resize([0.1, -0.1], (1, 8))])
-    scores = {test: 0.5 + moved for test in ("cyto", "histo")}
-    paths = {"cyto_to_histo": ChainScores({"cyto": 1, "histo": 2}, scores)}
+    scores = ChainScores({"cyto": 1, "histo": 2}, {test: 0.5 + moved for test in ("cyto", "histo")})
     made = block(chains=["cyto_to_histo"], seeds=[0])
-    said = sentences(made, paths, {"cyto_to_histo": transfer(paths["cyto_to_histo"])})
+    said = sentences(made, [followed(made, "cyto_to_histo", scores)])
     assert said[0].startswith("Going by one seed alone: on average, PQ (instance) on the datasets learned before")
     assert "is not shown to have changed at the end of cyto → histo (change 0.000, " in said[0]
     assert said[-1].startswith("There is one seed")
 
 
 def test_where_nothing_was_learned_nothing_is_said_of_forgetting():
-    paths = {
-        "cyto_to_histo": ChainScores({"cyto": 1, "histo": 2}, {test: np.zeros((3, 1, 8)) for test in ("cyto", "histo")})
-    }
-    [said] = sentences(block(seeds=[0]), paths, {chain: transfer(path) for chain, path in paths.items()})
+    made, scores = block(seeds=[0]), {test: np.zeros((3, 1, 8)) for test in ("cyto", "histo")}
+    [said] = sentences(made, [followed(made, "cyto_to_histo", ChainScores({"cyto": 1, "histo": 2}, scores))])
     assert said.startswith("What is forgotten cannot be said. All models score 0")
 
 
@@ -215,15 +211,25 @@ def test_models_scored_on_other_images_are_refused(write):
     wrong = files[("small", "cyto_to_histo", 1), "cyto"]
     pd.read_csv(wrong).iloc[1:].to_csv(wrong, index=False)
     with pytest.raises(ValueError, match="has other images than"):
-        read_paths(made, transfer_rows(made, RECIPES), files)
+        follow(made, transfer_rows(made, RECIPES), files)
+
+
+def test_the_answer_has_the_table_the_words_and_the_figure(write):
+    made = block()
+    found = answer(Asked("orders", made, write(made), settings={"recipes": RECIPES}))
+    _, paths = measured(write)
+    assert (found.question, found.sentences) == (made["title"], sentences(made, paths))
+    assert found.text == to_markdown(made, paths)
+    pd.testing.assert_frame_equal(found.table, to_table(paths))
+    assert len(found.figure.axes) == 3
 
 
 def test_the_figure_shows_every_number_and_frames_what_is_learned(write, tmp_path):
-    made, paths, found = measured(write, chains=["cyto_to_histo_to_multi"])
+    made, paths = measured(write, chains=["cyto_to_histo_to_multi"])
     pairs = [[tmp_path / f"{number}.{kind}" for kind in ("png", "svg")] for number in (0, 1)]
     for pair in pairs:
-        style.save(draw_transfer(made, paths, found, "A sentence."), *pair)
+        style.save(draw_transfer(made, paths, "A sentence."), *pair)
     assert [file.read_bytes() for file in pairs[0]] == [file.read_bytes() for file in pairs[1]]
-    axes = draw_transfer(made, paths, found, "A sentence.").axes[0]
+    axes = draw_transfer(made, paths, "A sentence.").axes[0]
     assert [text.get_text() for text in axes.texts][:6] == ["0.02", "0.04", "0.01", "0.70", "0.10", "0.20"]
     assert [patch.get_height() for patch in axes.patches] == [3, 2, 1]

@@ -100,10 +100,7 @@ rule answer_transfers:
         "../../envs/environment.yaml"
     params:
         block=lookup("{transfer}", within=config["transfers"]),
-        rows=lambda wildcards: transfers.transfer_rows(config["transfers"][wildcards.transfer], config["recipes"]),
-        requests=lambda wildcards: transfers.transfer_requests(
-            config["transfers"][wildcards.transfer], config["recipes"]
-        ),
+        recipes=lambda wildcards: recipes_of_transfer(wildcards.transfer),
         code=code_of("answer_transfers.py"),
     script:
         "../../scripts/answer_transfers.py"

@@ -256,6 +256,14 @@ def metrics_of_transfer(wildcards):
     ]
 
 
+def recipes_of_transfer(name):
+    """The recipes that a transfer matrix follows its chains by."""
+    block = config["transfers"][name]
+    models = transfers.transfer_models(block, config["recipes"])
+    used = {block["recipe"], *(recipe for recipe, _, _ in models)}
+    return {recipe: block for recipe, block in config["recipes"].items() if recipe in used}
+
+
 def published_widths(wildcards):
     return config["widths"][wildcards.scan].get("published", {}).get("file", [])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,11 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from frugalseg.answers.transfer_data import path_name, row_names
 from frugalseg.reporting import style
+from frugalseg.reporting.formats import score
 from frugalseg.statistics.intervals import Estimate
-from frugalseg.statistics.transfer import ChainScores, Transfer
 from frugalseg.study.metrics import metric_of
+
+if TYPE_CHECKING:
+    from frugalseg.answers.transfer import Followed
 
 _PANELS_A_ROW = 3
 _ROW_HEIGHT = 0.38
@@ -30,37 +32,23 @@ _DARK = 0.55
 
 
 @style.styled
-def draw_transfer(
-    block: Mapping[str, Any], paths: Mapping[str, ChainScores], found: Mapping[str, Transfer], sentence: str
-) -> Figure:
-    """Draw the transfer matrix of every chain.
+def draw_transfer(block: Mapping[str, Any], paths: Sequence[Followed], sentence: str) -> Figure:
+    """Draw the transfer matrix of every chain in a panel of its own, with the answer in words below.
 
-    Parameters
-    ----------
-    block : mapping
-        Of ``transfers`` in the config.
-    paths, found : mapping
-        Chain -> scores, and what is said of them.
-    sentence : str
-        The answer in words, to stand below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A panel a chain: rows after what, columns test images of which dataset. Cells of learned datasets are framed.
+    Rows are after what, columns test images of which dataset. Cells of learned datasets are framed.
     """
-    columns = min(_PANELS_A_ROW, len(found))
-    lines = math.ceil(len(found) / columns)
-    rows = max(path.stages for path in paths.values()) + 1
+    columns = min(_PANELS_A_ROW, len(paths))
+    lines = math.ceil(len(paths) / columns)
+    rows = max(len(path.rows) for path in paths)
     height = lines * (rows * _ROW_HEIGHT + _PANEL_MARGIN) + _NOTE_HEIGHT
     figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    highest = max(estimate.value for each in found.values() for cells in each.matrix.values() for estimate in cells)
+    highest = max(cell.value for path in paths for cells in path.found.matrix.values() for cell in cells)
     image = None
-    for axes, (chain, path) in zip(panels, paths.items(), strict=False):
-        image = _draw_matrix(axes, row_names(block, chain), path, found[chain], highest or 1.0)
-        axes.set_title(textwrap.fill(path_name(block, chain), 28), loc="left")
-    for axes in panels[len(found) :]:
+    for axes, path in zip(panels, paths, strict=False):
+        image = _draw_matrix(axes, path, highest or 1.0)
+        axes.set_title(textwrap.fill(path.name, 28), loc="left")
+    for axes in panels[len(paths) :]:
         axes.set_axis_off()
     bar = figure.colorbar(image, ax=panels.tolist(), shrink=0.7, aspect=25)
     bar.set_label(metric_of(block["metric"]).name)
@@ -69,13 +57,14 @@ def draw_transfer(
     return figure
 
 
-def _draw_matrix(axes: Axes, names: list[str], path: ChainScores, found: Transfer, highest: float) -> AxesImage:
+def _draw_matrix(axes: Axes, path: Followed, highest: float) -> AxesImage:
+    found = path.found
     values = np.array([[estimate.value for estimate in cells] for cells in found.matrix.values()]).T
     image = axes.imshow(values, cmap=_COLOURS, vmin=0, vmax=highest, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         colour = "white" if value > _DARK * highest else "black"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
-    for column, row in enumerate(path.learned[test] for test in found.matrix):
+    for column, row in enumerate(path.scores.learned[test] for test in found.matrix):
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(
             Rectangle(
@@ -83,7 +72,7 @@ def _draw_matrix(axes: Axes, names: list[str], path: ChainScores, found: Transfe
             )
         )
     axes.set_xticks(range(len(found.matrix)), list(found.matrix))
-    axes.set_yticks(range(len(names)), [name.replace("+", "\n+ ") for name in names])
+    axes.set_yticks(range(len(path.rows)), [name.replace("+", "\n+ ") for name in path.rows])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -95,7 +84,5 @@ def _draw_matrix(axes: Axes, names: list[str], path: ChainScores, found: Transfe
 
 
 def _signed(estimate: Estimate) -> str:
-    # What rounds to nothing has no sign.
-    ends = (round(end, 2) for end in (estimate.value, estimate.low, estimate.high))
-    value, low, high = (f"{end:+.2f}" if end else "0.00" for end in ends)
-    return f"{value} ({low} to {high})".replace("-", "\N{MINUS SIGN}")
+    value, low, high = (score(end, 2, sign=True) for end in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
