@@ -11,9 +11,8 @@ from frugalseg.statistics.intervals import (
     crossed_contrast,
     crossed_difference,
     crossed_mean,
-    residual_variance,
-    seed_variance,
 )
+from frugalseg.statistics.seed_variance import residual_variance, seed_variance
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 

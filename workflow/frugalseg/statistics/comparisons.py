@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from frugalseg.statistics.intervals import Estimate, crossed_difference
+from frugalseg.statistics.intervals import Crossed, Estimate, crossed_difference
+from frugalseg.statistics.seed_variance import Prior
 from frugalseg.statistics.tests import check_fraction, holm, signed_rank
 
 Name = TypeVar("Name")
@@ -46,7 +47,9 @@ class Comparison:
     equivalence: Equivalence
 
 
-def equivalence(values: ArrayLike, others: ArrayLike, margin: float, alpha: float = 0.05) -> Equivalence:
+def equivalence(
+    values: ArrayLike, others: ArrayLike, margin: float, alpha: float = 0.05, *, prior: Prior | None = None
+) -> Equivalence:
     """Test by two one-sided tests (Schuirmann 1987) that two models, (seeds, images) each, differ by less than a margin.
 
     That a difference is not significant shows nothing: with few images none is. Here the null hypothesis is a
@@ -56,24 +59,27 @@ def equivalence(values: ArrayLike, others: ArrayLike, margin: float, alpha: floa
     if not margin > 0:
         raise ValueError(f"margin: must be above 0, not {margin}; give the difference that does not matter")
     check_fraction(2 * alpha, "2 alpha")
+    pair = Crossed([values, others], prior)
 
     def within(tail: float) -> bool:
-        interval = crossed_difference(values, others, level=1 - 2 * tail)
+        interval = pair.contrast((1.0, -1.0), 1 - 2 * tail)
         return -margin < interval.low and interval.high < margin
 
     p = _smallest_alpha(within)
-    return Equivalence(crossed_difference(values, others, level=1 - 2 * alpha), p, p <= alpha)
+    return Equivalence(pair.contrast((1.0, -1.0), 1 - 2 * alpha), p, p <= alpha)
 
 
-def compare(models: Mapping[Name, ArrayLike], reference: ArrayLike, margin: float) -> dict[Name, Comparison]:
+def compare(
+    models: Mapping[Name, ArrayLike], reference: ArrayLike, margin: float, *, prior: Prior | None = None
+) -> dict[Name, Comparison]:
     """Compare several models with one reference, (seeds, images) of the same images; p-values are corrected for their number."""
     if not models:
         return {}
-    equal = {name: equivalence(values, reference, margin) for name, values in models.items()}
+    equal = {name: equivalence(values, reference, margin, prior=prior) for name, values in models.items()}
     over_seeds = np.mean(reference, axis=0)
     p_values = holm([signed_rank(np.mean(values, axis=0) - over_seeds) for values in models.values()])
     return {
-        name: Comparison(crossed_difference(values, reference), float(p), equal[name])
+        name: Comparison(crossed_difference(values, reference, prior=prior), float(p), equal[name])
         for (name, values), p in zip(models.items(), p_values, strict=True)
     }
 

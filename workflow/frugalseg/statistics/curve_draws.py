@@ -6,16 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma
 
-from frugalseg.statistics.intervals import residual_variance, seed_variance
+from frugalseg.statistics.seed_variance import Prior, draw, moderated, residual_variance, seed_variance, summarise
 
 
-def draw_curves(values: NDArray[np.float64], generator: np.random.Generator, draws: int) -> NDArray[np.float64]:
+def draw_curves(
+    values: NDArray[np.float64], generator: np.random.Generator, draws: int, prior: Prior | None = None
+) -> NDArray[np.float64]:
     """Mean scores (D, R) in [0, 1] over the amounts, drawn with seeds and images anew from scores (R, S, I).
 
     Images are drawn with replacement, the same for all amounts, as they are the same test set. Of two to five seeds no
     bootstrap knows the spread: what they add is drawn from a normal distribution with the variance of
     :func:`seed_errors`, independently for every amount. Both parts are widened as a t distribution is, for their
-    degrees of freedom. One seed adds nothing: the curves are then those of these very models.
+    degrees of freedom. One seed adds nothing: the curves are then those of these very models. With a prior, every curve
+    is drawn with a variance of its own for every amount, which the other models of the study moderate.
     """
     amounts, seeds, images = values.shape
     means = values.mean(axis=1)
@@ -23,13 +26,15 @@ def draw_curves(values: NDArray[np.float64], generator: np.random.Generator, dra
     centre = means.mean(axis=1)
     of_images = drawn @ (means - centre[:, None]).T * np.sqrt(images / max(images - 1, 1))
     curves = centre + of_images * _mixing(images - 1, draws, generator)
-    if seeds > 1:
+    if prior is not None:
+        curves = curves + generator.standard_normal((draws, amounts)) * _drawn_errors(values, prior, generator, draws)
+    elif seeds > 1:
         noise = generator.standard_normal((draws, amounts)) * seed_errors(values)
         curves = curves + noise * _mixing(_freedom(amounts, seeds), draws, generator)
     return np.clip(curves, 0, 1)
 
 
-def seed_errors(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def seed_errors(values: NDArray[np.float64], prior: Prior | None = None) -> NDArray[np.float64]:
     """Standard error that seeds alone give the mean score at each amount, (R, S, I) -> (R,); 0 of a single seed.
 
     The variance of the seeds' means falls with the amount; from two or three seeds it is hardly known at any one
@@ -37,6 +42,9 @@ def seed_errors(values: NDArray[np.float64]) -> NDArray[np.float64]:
     share, less what the chance of single images gives.
     """
     amounts, seeds, images = values.shape
+    if prior is not None:
+        drawn = [draw(prior.expected(value), *summarise(value)[1:], 2) for value in values]
+        return np.sqrt(np.median(drawn, axis=1) / seeds)
     if seeds == 1:
         return np.zeros(amounts)
     residual = np.array([residual_variance(value) for value in values]) / images
@@ -54,7 +62,7 @@ def seed_errors(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt(np.maximum(smooth - residual, 0) / seeds)
 
 
-def score_variances(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def score_variances(values: NDArray[np.float64], prior: Prior | None = None) -> NDArray[np.float64]:
     """Variance of the mean score at each amount against the other amounts, (R, S, I) -> (R,), above 0.
 
     Of seeds and of the residual; how hard an image is for all models is left out, since it moves the whole curve.
@@ -64,7 +72,19 @@ def score_variances(values: NDArray[np.float64]) -> NDArray[np.float64]:
     # Image by amount: what is left when images and amounts are taken out is the residual over the seeds.
     left = means - means.mean(axis=0) - means.mean(axis=1, keepdims=True) + means.mean()
     residual = (left**2).sum() / max((amounts - 1) * (images - 1), 1) / images
-    return np.maximum(seed_errors(values) ** 2 + residual, 1e-10)
+    return np.maximum(seed_errors(values, prior) ** 2 + residual, 1e-10)
+
+
+def _drawn_errors(
+    values: NDArray[np.float64], prior: Prior, generator: np.random.Generator, draws: int
+) -> NDArray[np.float64]:
+    """(D, R) standard errors of seeds; of a curve all amounts have one of the prior's values in common."""
+    which = generator.integers(len(prior.level), size=draws)
+    drawn = [
+        moderated(prior.expected(value), *summarise(value)[1:], which, generator.uniform(1e-6, 1 - 1e-6, draws))
+        for value in values
+    ]
+    return np.sqrt(np.stack(drawn, axis=1) / values.shape[1])
 
 
 def _freedom(amounts: int, seeds: int) -> int:

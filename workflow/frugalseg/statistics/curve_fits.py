@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.statistics.curve_draws import draw_curves, score_variances
+from frugalseg.statistics.seed_variance import Prior
 
 #: The best score there is: no curve goes beyond it.
 CEILING = 1.0
@@ -179,11 +180,13 @@ class Ensemble:
         return chosen
 
 
-def fit_ensemble(amounts: NDArray, values: NDArray, generator: np.random.Generator, draws: int) -> Ensemble:
+def fit_ensemble(
+    amounts: NDArray, values: NDArray, generator: np.random.Generator, draws: int, prior: Prior | None = None
+) -> Ensemble:
     """Fit every family to a learning curve, (R,) amounts and (R, S, I) scores, and to curves drawn from it."""
-    variances = score_variances(values)
+    variances = score_variances(values, prior)
     measured = values.mean(axis=(1, 2))[None]
-    drawn = draw_curves(values, generator, draws)
+    drawn = draw_curves(values, generator, draws, prior)
     return Ensemble(
         weights=family_weights(amounts, measured, variances)[0],
         fits={name: fit(family, amounts, measured, 1 / variances) for name, family in FAMILIES.items()},

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from frugalseg.statistics.intervals import Estimate, crossed_contrast
 from frugalseg.statistics.ratios import crossed_ratio, independent_difference
+from frugalseg.statistics.seed_variance import Prior
 from frugalseg.study.claims import ROLES
 
 Verdict = Literal["supported", "refuted", "undecided"]
@@ -35,7 +36,9 @@ class Effect:
     fault: Fault | None = None
 
 
-def measure(kind: str, scores: Mapping[str, ArrayLike]) -> Effect:
+def measure(
+    kind: str, scores: Mapping[str, ArrayLike], prior: Prior | None = None, other_prior: Prior | None = None
+) -> Effect:
     """Measure the effect of a kind of claim.
 
     With the means of a score over seeds and test images, by the part that a model plays:
@@ -50,6 +53,8 @@ def measure(kind: str, scores: Mapping[str, ArrayLike]) -> Effect:
     scores : mapping
         Part -> (seeds, images) in [0, 1], larger is better. Images are the same for all parts, but for those of an asymmetry
         that begin with ``other_``, which have their own.
+    prior, other_prior : Prior, optional
+        Of the seed variances on either test set.
     """
     missing = [role for role in ROLES[kind] if role not in scores]
     if missing:
@@ -57,13 +62,13 @@ def measure(kind: str, scores: Mapping[str, ArrayLike]) -> Effect:
     if not any(np.any(scores[role]) for role in ROLES[kind]):
         return Effect(Estimate(math.nan, math.nan, math.nan), "nothing learnt")
     if kind == "asymmetry":
-        return _asymmetry(scores)
+        return _asymmetry(scores, prior, other_prior)
     above, below = _WEIGHTS[kind]
     models = [scores[role] for role in ROLES[kind]]
     numerator, denominator = ([weights.get(role, 0.0) for role in ROLES[kind]] for weights in (above, below))
     if not below:
-        return Effect(crossed_contrast(models, numerator))
-    estimate = crossed_ratio(models, numerator, denominator)
+        return Effect(crossed_contrast(models, numerator, prior=prior))
+    estimate = crossed_ratio(models, numerator, denominator, prior=prior)
     if math.isnan(estimate.value):
         return Effect(estimate, "nothing to lose" if kind == "loss" else "nothing lost")
     if math.isinf(estimate.low) or math.isinf(estimate.high):
@@ -104,9 +109,10 @@ def judge(effect: Effect, claim: Mapping[str, Any]) -> Verdict:
     return _side(within, beyond) if claim["kind"] == "equal" else _side(beyond, within)
 
 
-def _asymmetry(scores: Mapping[str, ArrayLike]) -> Effect:
+def _asymmetry(scores: Mapping[str, ArrayLike], prior: Prior | None, other_prior: Prior | None) -> Effect:
     first, second = (
-        measure("loss", {role: scores[f"{prefix}{role}"] for role in ROLES["loss"]}) for prefix in ("", "other_")
+        measure("loss", {role: scores[f"{prefix}{role}"] for role in ROLES["loss"]}, known)
+        for prefix, known in (("", prior), ("other_", other_prior))
     )
     fault = first.fault or second.fault
     # A direction in which nothing was learnt has nothing to lose.

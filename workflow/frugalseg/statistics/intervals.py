@@ -1,8 +1,9 @@
 """Intervals that cover with few seeds: variance components of crossed seeds and test images.
 
 A percentile bootstrap from two to five seeds is far too narrow: it knows no seed but those. Here the variance of a mean
-is estimated part by part, and each part is given the t quantile of its own degrees of freedom.
-benchmarks/results/coverage.md shows how often either interval holds the truth.
+is estimated part by part. With a `prior`, what seeds add is moderated by the other models of the study, see
+`frugalseg.statistics.seed_variance`, and one seed is enough; without, each part is given the t quantile of its own degrees
+of freedom. benchmarks/results/coverage.md shows how often either interval holds the truth.
 """
 
 from __future__ import annotations
@@ -12,8 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import chdtri, stdtrit
 
+from frugalseg.statistics.seed_variance import (
+    POINTS,
+    Expected,
+    Prior,
+    add_up,
+    distance_of_level,
+    draw,
+    quasi_random,
+    residual_variance,
+    seed_variance,
+    summarise,
+)
 from frugalseg.statistics.tests import check_fraction, check_same_images, check_values
 
 
@@ -26,21 +39,98 @@ class Estimate:
     high: float
 
 
-def crossed_mean(values: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """Mean of (seeds, images), with an interval for other seeds and other images; of one seed for other images alone."""
-    return crossed_contrast([values], [1.0], level=level)
+@dataclass(frozen=True)
+class SeedPart:
+    """Variance that seeds add to a mean: with degrees of freedom, or as equally likely values (POINTS,) of a prior."""
+
+    variance: float
+    freedom: float = 1.0
+    drawn: NDArray[np.float64] | None = None
+
+    def distance(self, image_part: float, image_freedom: float, level: float) -> float:
+        """How far a mean lies from the truth at most with a probability; `image_part` is the variance that images add."""
+        if self.drawn is not None:
+            # A normal error of unknown variances: that of images is known up to a chi-square.
+            of_images = image_part * image_freedom / chdtri(image_freedom, quasi_random(POINTS, 1))
+            return distance_of_level(of_images + self.drawn, level)
+        variance, probability = image_part + self.variance, (1 + level) / 2
+        quantiles = stdtrit([image_freedom, self.freedom], probability)
+        quantile = (image_part * quantiles[0] + self.variance * quantiles[1]) / variance
+        return float(np.sqrt(variance) * quantile)
 
 
-def crossed_difference(values: ArrayLike, others: ArrayLike, *, level: float = 0.95) -> Estimate:
+class Crossed:
+    """Models on the same images, checked, and what their seeds add to any weighted sum of their means."""
+
+    def __init__(self, models: Sequence[ArrayLike], prior: Prior | Sequence[Expected] | None = None) -> None:
+        named = [(values, f"model {number}") for number, values in enumerate(models, 1)]
+        self.arrays = [check_values(values, name, ("seeds", "images")) for values, name in named]
+        for array, (_, name) in zip(self.arrays[1:], named[1:], strict=True):
+            check_same_images(array, self.arrays[0], name, "model 1")
+        if self.arrays[0].shape[1] < 2:
+            raise ValueError("images: there is one, which shows no spread; give two or more")
+        self._of_images = [array.mean(axis=0) for array in self.arrays]
+        self._drawn = None
+        if prior is not None:
+            expected = [prior.expected(array) for array in self.arrays] if isinstance(prior, Prior) else prior
+            self._drawn = [
+                draw(each, *summarise(array)[1:], number) / len(array)
+                for number, (array, each) in enumerate(zip(self.arrays, expected, strict=True), 2)
+            ]
+
+    def contrast(self, coefficients: Sequence[float], level: float = 0.95) -> Estimate:
+        """A weighted sum of the models' means."""
+        of_images = sum(c * means for c, means in zip(coefficients, self._of_images, strict=True))
+        return _interval([of_images], self.seed_part(coefficients), level, _rounding(self.arrays))
+
+    def seed_part(self, coefficients: Sequence[float]) -> SeedPart:
+        """Variance that seeds add to a weighted sum."""
+        if self._drawn is not None:
+            drawn = sum(c**2 * each for c, each in zip(coefficients, self._drawn, strict=True))
+            return SeedPart(float(np.median(drawn)), drawn=drawn)
+        parts = [
+            (c**2 * max(seed_variance(array), 0.0) / len(array), len(array) - 1)
+            for c, array in zip(coefficients, self.arrays, strict=True)
+            if len(array) > 1
+        ]
+        variances = [part for part, _ in parts]
+        return SeedPart(sum(variances), _satterthwaite(variances, [freedom for _, freedom in parts]))
+
+
+def crossed_mean(values: ArrayLike, *, prior: Prior | Expected | None = None, level: float = 0.95) -> Estimate:
+    """Mean of (seeds, images), with an interval for other seeds and images; of one seed without a prior for images alone."""
+    return crossed_contrast([values], [1.0], prior=[prior] if isinstance(prior, Expected) else prior, level=level)
+
+
+def crossed_difference(
+    values: ArrayLike, others: ArrayLike, *, prior: Prior | None = None, level: float = 0.95
+) -> Estimate:
     """Mean of some (seeds, images) less that of others on the same images, with an interval for other seeds and images.
 
     Paired by image. Seeds count as independent between the two; where one seed gives both something in common, as a
     subset drawn by lot does, the interval is rather too wide.
     """
-    return crossed_contrast([values, others], [1.0, -1.0], level=level)
+    return crossed_contrast([values, others], [1.0, -1.0], prior=prior, level=level)
 
 
-def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float], *, level: float = 0.95) -> Estimate:
+def paired_difference(
+    values: ArrayLike, others: ArrayLike, *, prior: Prior | None = None, level: float = 0.95
+) -> Estimate:
+    """The same where a seed is one run of both, as of a model and the one it goes on from: paired by seed and image."""
+    values, others = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    # A model less itself is 0, however much seeds vary.
+    known = prior is not None and not np.array_equal(values, others)
+    expected = prior.expected_sum([values, others], [1, -1]) if known else None
+    return crossed_mean(values - others, prior=expected, level=level)
+
+
+def crossed_contrast(
+    models: Sequence[ArrayLike],
+    coefficients: Sequence[float],
+    *,
+    prior: Prior | Sequence[Expected] | None = None,
+    level: float = 0.95,
+) -> Estimate:
     """A weighted sum of the means of several models on the same images, with an interval for other seeds and images.
 
     Parameters
@@ -49,6 +139,8 @@ def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float],
         (seeds, images) of each model; seeds may differ in number, images may not, and are two or more.
     coefficients : sequence of float
         One a model.
+    prior : Prior or sequence of Expected, optional
+        Of the seed variances; what is expected of each model, where they are no models themselves.
     level : float
         Probability the interval is meant to cover, in (0, 1).
 
@@ -56,8 +148,11 @@ def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float],
     -----
     A score is mean + seed + image + residual, crossed. The weighted sum of every image's means over seeds has a variance
     over images which holds images and residual; divided by their number it is the first part, with n - 1 degrees of
-    freedom. What seeds add to model k is c_k^2 (MS_seeds - MS_residual) / (S_k n), where positive; these parts share the
-    degrees of freedom of Satterthwaite (1946). The quantile is the mean of the two parts' t quantiles, weighed by their
+    freedom. What seeds add to model k is c_k^2 (MS_seeds - MS_residual) / (S_k n), where positive.
+
+    With a prior, the error is a normal one whose variance is the sum of these parts, each as uncertain as it is; the
+    quantile is that of the mixture over equally likely values of all of them. Without, the parts of seeds share the degrees
+    of freedom of Satterthwaite (1946), and the quantile is the mean of the two parts' t quantiles, weighed by their
     variances (Cochran & Cox 1950), since Satterthwaite's degrees of freedom for both parts together cover too little
     with two seeds. Scores are skewed: the images' quantiles go through the inverse of the cubic of Hall (1992), with the
     skewness over images.
@@ -65,17 +160,12 @@ def crossed_contrast(models: Sequence[ArrayLike], coefficients: Sequence[float],
     check_fraction(level, "level")
     if len(models) != len(coefficients) or not models:
         raise ValueError(f"coefficients: {len(coefficients)} for {len(models)} models; give one for each")
-    arrays = [check_values(values, f"model {number}", ("seeds", "images")) for number, values in enumerate(models, 1)]
-    for number, array in enumerate(arrays[1:], 2):
-        check_same_images(array, arrays[0], f"model {number}", "model 1")
-    count = arrays[0].shape[1]
-    if count < 2:
-        raise ValueError("images: there is one, which shows no spread; give two or more")
-    of_images = sum(c * array.mean(axis=0) for c, array in zip(coefficients, arrays, strict=True))
-    return _interval([of_images], *_seed_part(arrays, coefficients), level, _rounding(arrays))
+    return Crossed(models, prior).contrast(coefficients, level)
 
 
-def crossed_mean_of_sets(sets: Sequence[ArrayLike], *, level: float = 0.95) -> Estimate:
+def crossed_mean_of_sets(
+    sets: Sequence[ArrayLike], *, prior: Sequence[Expected] | None = None, level: float = 0.95
+) -> Estimate:
     """Mean of the means on several sets of images, scored by the same seeds' models, with an interval for others of both.
 
     Parameters
@@ -83,6 +173,8 @@ def crossed_mean_of_sets(sets: Sequence[ArrayLike], *, level: float = 0.95) -> E
     sets : sequence of array_like
         (seeds, images) of each set; images may differ in number, seeds may not: a seed is the same in all of them. Every
         set counts as much as every other. What is paired, such as two models of a seed, is subtracted before.
+    prior : sequence of Expected, optional
+        What is expected of the seed variance in each set; seeds are taken to move all sets the same way.
 
     Notes
     -----
@@ -101,50 +193,31 @@ def crossed_mean_of_sets(sets: Sequence[ArrayLike], *, level: float = 0.95) -> E
     seeds = len(arrays[0])
     of_seeds = np.mean([array.mean(axis=1) for array in arrays], axis=0)
     noise = sum(residual_variance(array) / array.shape[1] for array in arrays) / len(arrays) ** 2
-    seed_part = max(float(of_seeds.var(ddof=1)) - noise, 0.0) / seeds if seeds > 1 else 0.0
-    of_images = [array.mean(axis=0) for array in arrays]
-    return _interval(of_images, seed_part, max(seeds - 1, 1), level, _rounding(arrays))
+    variance = float(of_seeds.var(ddof=1)) if seeds > 1 else 0.0
+    if prior is None:
+        part = SeedPart(max(variance - noise, 0.0) / seeds, max(seeds - 1, 1))
+    else:
+        expected = add_up(prior, [1 / len(arrays)] * len(arrays), together=True)
+        drawn = draw(expected, variance, noise, seeds, 2) / seeds
+        part = SeedPart(float(np.median(drawn)), drawn=drawn)
+    return _interval([array.mean(axis=0) for array in arrays], part, level, _rounding(arrays))
 
 
-def seed_variance(values: NDArray[np.float64]) -> float:
-    """Variance that seeds add to their mean scores, in (seeds, images) of two seeds or more; negative by chance."""
-    images = values.shape[1]
-    return float(values.mean(axis=1).var(ddof=1)) - residual_variance(values) / images
-
-
-def residual_variance(values: NDArray[np.float64]) -> float:
-    """Mean square of what seed and image together leave unexplained, in (seeds, images); 0 of a single seed."""
-    seeds, images = values.shape
-    if seeds == 1 or images == 1:
-        return 0.0
-    left = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
-    return float((left**2).sum()) / ((seeds - 1) * (images - 1))
-
-
-def _interval(
-    of_images: Sequence[NDArray], seed_part: float, seed_freedom: float, level: float, rounding: float
-) -> Estimate:
-    """The mean over sets of the mean over images, and its interval from the parts of its variance.
-
-    `of_images` is (images,) of each set; `seed_part` the variance that seeds add, with its degrees of freedom.
-    """
+def _interval(of_images: Sequence[NDArray], seeds: SeedPart, level: float, rounding: float) -> Estimate:
+    """The mean over sets of the mean over images, (images,) of each set, and its interval."""
     value = float(np.mean([values.mean() for values in of_images]))
     parts = [float(values.var(ddof=1)) / len(values) / len(of_images) ** 2 for values in of_images]
-    image_part = sum(parts)
-    variance = image_part + seed_part
+    variance = sum(parts) + seeds.variance
     if variance <= rounding**2:
         return Estimate(value, value, value)
-    probability = (1 + level) / 2
     freedom = _satterthwaite(parts, [len(values) - 1 for values in of_images])
-    usual = stdtrit(freedom, probability)
-    quantile = (image_part * usual + seed_part * stdtrit(seed_freedom, probability)) / variance
+    usual = stdtrit(freedom, (1 + level) / 2)
     skewness = sum(
         _skewness(values) / np.sqrt(len(values)) * (part / variance) ** 1.5
         for values, part in zip(of_images, parts, strict=True)
     )
-    error = np.sqrt(variance)
     # The cubic holds near the usual quantile; that of two seeds, 12.7, lies where it has long turned back.
-    stretched = error * quantile / usual
+    stretched = seeds.distance(sum(parts), freedom, level) / usual
     below, above = (float(stretched * _skewed(end, skewness)) for end in (usual, -usual))
     return Estimate(value, value - below, value - above)
 
@@ -161,16 +234,6 @@ def _satterthwaite(parts: Sequence[float], freedoms: Sequence[float]) -> float:
         return 1.0
     # By shares of the total: the squares of tiny variances would be no numbers any more.
     return 1 / sum((part / total) ** 2 / freedom for part, freedom in zip(parts, freedoms, strict=True))
-
-
-def _seed_part(arrays: Sequence[NDArray], coefficients: Sequence[float]) -> tuple[float, float]:
-    """Variance that the seeds add to the contrast, and its degrees of freedom by Satterthwaite; (0, 1) if none."""
-    parts = [
-        (c**2 * max(seed_variance(array), 0.0) / len(array), len(array) - 1)
-        for c, array in zip(coefficients, arrays, strict=True)
-        if len(array) > 1
-    ]
-    return sum(part for part, _ in parts), _satterthwaite([part for part, _ in parts], [free for _, free in parts])
 
 
 def _skewness(values: NDArray) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from frugalseg.statistics.curve_draws import draw_curves, score_variances
 from frugalseg.statistics.curve_fits import CEILING, FAMILIES, FEWEST, Ensemble, fit_ensemble
 from frugalseg.statistics.intervals import Estimate, crossed_difference, crossed_mean
+from frugalseg.statistics.seed_variance import Prior
 from frugalseg.statistics.tests import check_fraction
 
 Fault = Literal["nothing learnt", "few amounts", "one seed", "not rising", "falls", "noisy", "families disagree", "far"]
@@ -100,6 +101,7 @@ def forecast(
     margin: float,
     generator: np.random.Generator,
     *,
+    prior: Prior | None = None,
     draws: int = 2000,
     level: float = 0.95,
 ) -> Forecast:
@@ -113,6 +115,8 @@ def forecast(
         (R, S, I): its scores in [0, 1], for every seed, on the same test images.
     margin : float
         The gain that is not worth a doubling, above 0, in the unit of the score.
+    prior : Prior, optional
+        Of the seed variances.
     draws : int
         Curves that are drawn and fitted.
     """
@@ -120,7 +124,7 @@ def forecast(
     if not margin > 0:
         raise ValueError(f"margin: must be above 0, not {margin}; give the gain that is not worth a doubling")
     check_fraction(level, "level")
-    ensemble = fit_ensemble(amounts, values, generator, draws)
+    ensemble = fit_ensemble(amounts, values, generator, draws, prior)
     doubling = _doubling(float(amounts[-1]), ensemble, level)
     enough = _enough(amounts, ensemble, margin, level)
     grid = np.geomspace(amounts[0], 2 * amounts[-1], _STEPS)
@@ -135,11 +139,13 @@ def forecast(
         curve=ensemble.mean(grid),
         low=low,
         high=high,
-        warnings=(*faults(values), *_doubts(float(amounts[-1]), ensemble, enough, margin)),
+        warnings=(*faults(values, prior), *_doubts(float(amounts[-1]), ensemble, enough, margin)),
     )
 
 
-def area_under_curve(amounts: ArrayLike, values: ArrayLike, *, level: float = 0.95) -> Estimate:
+def area_under_curve(
+    amounts: ArrayLike, values: ArrayLike, *, prior: Prior | None = None, level: float = 0.95
+) -> Estimate:
     """Mean score over the logarithm of the amount, from the smallest to the largest: one number for a whole curve.
 
     By the trapezoidal rule. A seed is taken as one run through all amounts: subsets drawn by lot grow with the amount
@@ -148,7 +154,8 @@ def area_under_curve(amounts: ArrayLike, values: ArrayLike, *, level: float = 0.
     amounts, values = check_curve(amounts, values)
     steps = np.diff(np.log(amounts))
     weights = (np.append(steps, 0) + np.append(0, steps)) / (2 * steps.sum())
-    return crossed_mean(np.tensordot(weights, values, axes=1), level=level)
+    expected = prior.expected_sum(values, weights, together=True) if prior is not None else None
+    return crossed_mean(np.tensordot(weights, values, axes=1), prior=expected, level=level)
 
 
 def amount_to_reach(
@@ -157,6 +164,7 @@ def amount_to_reach(
     generator: np.random.Generator,
     *,
     share: float = 0.95,
+    prior: Prior | None = None,
     draws: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
@@ -165,33 +173,34 @@ def amount_to_reach(
     check_fraction(share, "share")
     check_fraction(level, "level")
     value = _first_reached(amounts, values.mean(axis=(1, 2))[None], share)[0]
-    sample = _first_reached(amounts, draw_curves(values, generator, draws), share)
+    sample = _first_reached(amounts, draw_curves(values, generator, draws, prior), share)
     return _estimate(value, sample, level)
 
 
-def faults(values: NDArray[np.float64]) -> tuple[Fault, ...]:
+def faults(values: NDArray[np.float64], prior: Prior | None = None) -> tuple[Fault, ...]:
     """What is not well behaved in a curve (R, S, I) as it was measured, before anything is fitted.
 
     "nothing learnt": all scores at the largest amount are 0. "few amounts": fewer than 4, so no family can be told from
-    another. "one seed": how much a training varies is not known. "not rising": the largest amount is not shown to be
-    better than the smallest. "falls": some amount is shown to be worse than the one before it. "noisy": the standard
-    error of a score is larger than a third of the rise from the smallest amount to the largest.
+    another. "one seed": how much a training varies is not known, from other models neither. "not rising": the largest
+    amount is not shown to be better than the smallest. "falls": some amount is shown to be worse than the one before it.
+    "noisy": the standard error of a score is larger than a third of the rise from the smallest amount to the largest.
     """
     found: list[Fault] = []
     if not values[-1].any():
         found.append("nothing learnt")
     if len(values) <= FEWEST:
         found.append("few amounts")
-    if values.shape[1] == 1:
+    if values.shape[1] == 1 and prior is None:
         found.append("one seed")
-    if crossed_difference(values[-1], values[0]).low <= 0:
+    if crossed_difference(values[-1], values[0], prior=prior).low <= 0:
         found.append("not rising")
     # All neighbours together are right in 95 of 100 curves.
     level = 1 - 0.05 / (len(values) - 1)
-    if any(crossed_difference(*pair, level=level).high < 0 for pair in zip(values[1:], values[:-1], strict=True)):
+    neighbours = zip(values[1:], values[:-1], strict=True)
+    if any(crossed_difference(*pair, prior=prior, level=level).high < 0 for pair in neighbours):
         found.append("falls")
     means = values.mean(axis=(1, 2))
-    if np.sqrt(score_variances(values)).mean() > (means[-1] - means[0]) / 3:
+    if np.sqrt(score_variances(values, prior)).mean() > (means[-1] - means[0]) / 3:
         found.append("noisy")
     return tuple(found)
 

@@ -12,14 +12,20 @@ from collections.abc import Callable, Sequence
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from frugalseg.statistics.intervals import Estimate, crossed_contrast
+from frugalseg.statistics.intervals import Crossed, Estimate
+from frugalseg.statistics.seed_variance import Prior
 
 # An end that so many steps, each twice the one before, do not reach is infinite.
 _DOUBLINGS = 40
 
 
 def crossed_ratio(
-    models: Sequence[ArrayLike], numerator: Sequence[float], denominator: Sequence[float], *, level: float = 0.95
+    models: Sequence[ArrayLike],
+    numerator: Sequence[float],
+    denominator: Sequence[float],
+    *,
+    prior: Prior | None = None,
+    level: float = 0.95,
 ) -> Estimate:
     """Ratio of two weighted sums of the means of models on the same images, with an interval for other seeds and images.
 
@@ -29,6 +35,8 @@ def crossed_ratio(
         (seeds, images) of each model; seeds may differ in number, images may not.
     numerator, denominator : sequence of float
         The weights, one a model each.
+    prior : Prior, optional
+        Of the seed variances.
 
     Returns
     -------
@@ -41,7 +49,8 @@ def crossed_ratio(
     The interval holds every ratio r for which numerator - r denominator may be 0, by the interval of that contrast
     (Fieller 1954). It is paired by image as that is, and knows few seeds for what they are.
     """
-    above, below = (crossed_contrast(models, weights, level=level) for weights in (numerator, denominator))
+    crossed = Crossed(models, prior)
+    above, below = (crossed.contrast(weights, level) for weights in (numerator, denominator))
     if below.value <= 0:
         return Estimate(math.nan, math.nan, math.nan)
     value = above.value / below.value
@@ -50,7 +59,7 @@ def crossed_ratio(
 
     def rest(ratio: float) -> Estimate:
         weights = [n - ratio * d for n, d in zip(numerator, denominator, strict=True)]
-        return crossed_contrast(models, weights, level=level)
+        return crossed.contrast(weights, level)
 
     low = _last_possible(lambda ratio: rest(ratio).low, value, -1)
     high = _last_possible(lambda ratio: -rest(ratio).high, value, 1)

@@ -19,8 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.statistics.intervals import Estimate, crossed_mean, crossed_mean_of_sets
+from frugalseg.statistics.seed_variance import Expected, Prior
 
 Scores = NDArray[np.float64]
+Priors = Mapping[str, Prior]
+"""Of the seed variances, by dataset; all or none."""
 
 
 @dataclass(frozen=True)
@@ -58,27 +61,27 @@ class Transfer:
     forward: Estimate
 
 
-def transfer(path: ChainScores) -> Transfer:
+def transfer(path: ChainScores, priors: Priors | None = None) -> Transfer:
     """Transfer matrix of a chain; a seed is the same run in all rows, so that differences are paired by seed and image."""
     if len(set(path.learned.values())) < 2:
         raise ValueError("a chain that learns all of its datasets in one stage transfers nothing; give it two stages")
-    changes = [
-        path.scores[dataset][-1] - path.scores[dataset][row]
-        for dataset, row in path.learned.items()
-        if row < path.stages
-    ]
-    gains = [
-        path.scores[dataset][row - 1] - path.scores[dataset][0] for dataset, row in path.learned.items() if row > 1
-    ]
+    last = path.stages
+    changes = {dataset: (last, row) for dataset, row in path.learned.items() if row < last}
+    gains = {dataset: (row - 1, 0) for dataset, row in path.learned.items() if row > 1}
     return Transfer(
-        matrix={dataset: tuple(map(crossed_mean, scores)) for dataset, scores in path.scores.items()},
-        average=crossed_mean_of_sets([scores[-1] for scores in path.scores.values()]),
-        backward=crossed_mean_of_sets(changes),
-        forward=crossed_mean_of_sets(gains),
+        matrix={
+            dataset: tuple(crossed_mean(row, prior=(priors or {}).get(dataset)) for row in scores)
+            for dataset, scores in path.scores.items()
+        },
+        average=_mean_of_rows(path, dict.fromkeys(path.scores, (last,)), priors),
+        backward=_mean_of_rows(path, changes, priors),
+        forward=_mean_of_rows(path, gains, priors),
     )
 
 
-def compare_ends(paths: Sequence[ChainScores], *, level: float = 0.95) -> dict[tuple[int, int], Estimate]:
+def compare_ends(
+    paths: Sequence[ChainScores], priors: Priors | None = None, *, level: float = 0.95
+) -> dict[tuple[int, int], Estimate]:
     """Differences of the average scores at the end of chains that learn the same datasets, paired by image and seed.
 
     Returns
@@ -94,8 +97,28 @@ def compare_ends(paths: Sequence[ChainScores], *, level: float = 0.95) -> dict[t
     for pair in pairs:
         ends = [np.mean([scores[-1].mean() for scores in paths[number].scores.values()]) for number in pair]
         better, other = pair if ends[0] >= ends[1] else pair[::-1]
-        differences = [
-            scores[-1] - paths[other].scores[dataset][-1] for dataset, scores in paths[better].scores.items()
-        ]
-        found[better, other] = crossed_mean_of_sets(differences, level=1 - (1 - level) / len(pairs))
+        pairs_of_ends = {
+            dataset: [paths[number].scores[dataset][-1] for number in (better, other)] for dataset in paths[0].scores
+        }
+        found[better, other] = _mean_of_differences(pairs_of_ends, priors, 1 - (1 - level) / len(pairs))
     return found
+
+
+def _mean_of_rows(path: ChainScores, rows: Mapping[str, tuple[int, ...]], priors: Priors | None) -> Estimate:
+    """Mean over datasets of the scores in a row, or of a row less another."""
+    return _mean_of_differences(
+        {dataset: [path.scores[dataset][row] for row in chosen] for dataset, chosen in rows.items()}, priors
+    )
+
+
+def _mean_of_differences(
+    scores: Mapping[str, Sequence[Scores]], priors: Priors | None, level: float = 0.95
+) -> Estimate:
+    """Mean over datasets of the first scores less the second, where there are such, paired by seed and image."""
+    sets = [first - second[0] if second else first for first, *second in scores.values()]
+    prior = _expected(scores, priors) if priors else None
+    return crossed_mean_of_sets(sets, prior=prior, level=level)
+
+
+def _expected(scores: Mapping[str, Sequence[Scores]], priors: Priors) -> list[Expected]:
+    return [priors[dataset].expected_sum(parts, [1.0, -1.0][: len(parts)]) for dataset, parts in scores.items()]
