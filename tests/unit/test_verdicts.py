@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.answers.verdicts import judge_claims, to_table
-from frugalseg.answers.verdicts_figure import draw_verdicts
-from frugalseg.answers.verdicts_text import sentences, to_markdown
+from frugalseg.answers.answer import Asked
+from frugalseg.answers.claim import answer, judge_claims, sentences, to_markdown, to_table
+from frugalseg.answers.claim_figure import draw_verdicts
 from frugalseg.reporting import style
 from frugalseg.study.claims import Printed, claim_models, claim_requests, printed_means
 
@@ -173,6 +173,14 @@ def test_the_table_has_a_row_a_claim(judged, tmp_path):
     assert table.loc["wins_nothing_back", ["verdict", "fault"]].tolist() == ["undecided", "nothing lost"]
     assert math.isnan(table.loc["wins_nothing_back", "effect"])
     assert table.loc["asymmetric", "images"] == "30 20"
+
+
+def test_the_answer_has_the_table_and_the_words(files, judged):
+    metrics = {(measured[:3], measured[3]): path for measured, path in files.items()}
+    found = answer(Asked("verdicts", CLAIMS, metrics, files={"published": [PUBLISHED]}))
+    assert found.sentences == sentences(judged)
+    assert found.text == to_markdown(judged)
+    pd.testing.assert_frame_equal(found.table, to_table(judged))
 
 
 def test_effects_of_different_kinds_share_no_axis(judged, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -14,18 +16,33 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from frugalseg.answers.verdicts import Judged
-from frugalseg.answers.verdicts_text import verdict
 from frugalseg.reporting import style
 
-# Effects of one unit and one meaning share an axis, and no others.
-_AXES = {
-    ("gain", "equal", "different"): "Difference of the score",
-    ("loss",): "Share of the score that is lost",
-    ("recovery",): "Share of the loss that is won back",
-    ("asymmetry",): "Share lost in one direction less that in the other, percentage points",
+if TYPE_CHECKING:
+    from frugalseg.answers.claim import Judged
+
+
+@dataclass(frozen=True)
+class Look:
+    """How effects of a kind of claim are drawn and written: on which axis, times what, with which unit."""
+
+    axis: str
+    scale: int = 1
+    digits: int = 3
+    signed: bool = True
+    unit: str = ""
+
+
+_DIFFERENCE = Look("Difference of the score")
+#: Kind of claim -> its look. Effects of one unit and one meaning share an axis, and no others.
+LOOKS = {
+    "gain": _DIFFERENCE,
+    "equal": _DIFFERENCE,
+    "different": _DIFFERENCE,
+    "loss": Look("Share of the score that is lost", 100, 1, False, " %"),
+    "recovery": Look("Share of the loss that is won back", 100, 1, False, " %"),
+    "asymmetry": Look("Share lost in one direction less that in the other, percentage points", 100, 1, True, " points"),
 }
-_SHARES = ("loss", "recovery", "asymmetry")
 #: Shares are drawn no farther than this: an interval that goes on gets an arrow.
 _FARTHEST_SHARE = (-0.6, 1.6)
 #: Inches: a line of a claim, what a row has beside its lines, an axis with its label, and the legend.
@@ -38,28 +55,21 @@ _MARKERS = {"supported": style.MARKERS[0], "refuted": style.MARKERS[6], "undecid
 def draw_verdicts(judged: Sequence[Judged]) -> Figure:
     """Draw the effects of claims with their intervals, each on the claim's side of its bound or not.
 
-    Parameters
-    ----------
-    judged : sequence of Judged
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One panel for each kind of effect. The claim stands left of its row, the verdict in words right of it.
+    A panel for each axis. The claim stands left of its row, the verdict in words right of it.
     """
-    groups = {kinds: [item for item in judged if item.claim["kind"] in kinds] for kinds in _AXES}
-    groups = {kinds: items for kinds, items in groups.items() if items}
+    groups: dict[Look, list[Judged]] = {look: [] for look in LOOKS.values()}
+    for item in judged:
+        groups[LOOKS[item.claim["kind"]]].append(item)
+    groups = {look: items for look, items in groups.items() if items}
     lines = max(len(textwrap.wrap(item.claim["text"], _LABEL_WIDTH)) for item in judged)
     height = len(judged) * (max(lines, 2) * _LINE + _GAP) + len(groups) * _AXIS + _LEGEND
     figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
     panels = figure.subplots(len(groups), 1, height_ratios=list(map(len, groups.values())), squeeze=False)[:, 0]
-    for axes, (kinds, items) in zip(panels, groups.items(), strict=True):
+    for axes, (look, items) in zip(panels, groups.items(), strict=True):
         _draw_panel(axes, items)
-        axes.set_xlabel(_AXES[kinds])
-        if kinds[0] in _SHARES:
-            axes.xaxis.set_major_formatter(
-                PercentFormatter(1, decimals=0, symbol="" if kinds[0] == "asymmetry" else " %")
-            )
+        axes.set_xlabel(look.axis)
+        if look.scale == 100:
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="" if look.signed else " %"))
     figure.legend(handles=_legend(judged), loc="outside upper center", ncols=6, handlelength=1.4, columnspacing=1.1)
     return figure
 
@@ -77,7 +87,7 @@ def _draw_panel(axes: Axes, items: Sequence[Judged]) -> None:
     for row, item in enumerate(items):
         _draw_side(axes, item, row)
         _draw_effect(axes, item, row)
-        text = textwrap.fill(verdict(item), _VERDICT_WIDTH)
+        text = textwrap.fill(item.said, _VERDICT_WIDTH)
         axes.annotate(
             text, (1, row), (5, 0), ("axes fraction", "data"), "offset points", va="center", fontweight="bold"
         )
@@ -138,7 +148,7 @@ def _bounds(item: Judged) -> list[float]:
 
 def _shows_published(item: Judged) -> bool:
     """Whether there is a published effect, of the same metric: another one would not stand on the same axis."""
-    return item.printed is not None and item.printed.metric == item.claim["metric"] and not math.isnan(item.published)
+    return item.has_published and item.printed.metric == item.claim["metric"]
 
 
 def _limits(items: Sequence[Judged]) -> tuple[float, float]:
@@ -148,7 +158,7 @@ def _limits(items: Sequence[Judged]) -> tuple[float, float]:
         estimate = item.effect.estimate
         values += [estimate.value, estimate.low, estimate.high, *_bounds(item)]
         values += [item.published] if _shows_published(item) else []
-    if items[0].claim["kind"] in _SHARES:
+    if LOOKS[items[0].claim["kind"]].scale == 100:
         values = [*np.clip(values, *_FARTHEST_SHARE), 1.0]
     finite = [value for value in values if math.isfinite(value)]
     room = 0.06 * (max(finite) - min(finite))
