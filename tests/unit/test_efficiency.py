@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from frugalseg.answers.efficiency import add_costs, costs_of
+from frugalseg.answers.experiment import add_costs, costs_of
 from frugalseg.models.cost import forward_flops, parameters
 from frugalseg.reporting.formats import value_text
 from frugalseg.study.experiments import cost_fields, costed_recipes

@@ -6,11 +6,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from frugalseg.answers import figures
+from frugalseg.answers import experiment_figure as figures
+from frugalseg.answers.experiment import COLUMNS, read
 from frugalseg.answers.features_figure import _subsample, draw_features, project
+from frugalseg.answers.layout import ALL_SEEDS
 from frugalseg.answers.patches_figure import draw_patches
 from frugalseg.answers.segmentations_figure import draw_segmentations, outlines
-from frugalseg.answers.tables import ALL_SEEDS, COLUMNS, read
 from frugalseg.reporting import style
 from frugalseg.reporting.pictures import to_rgb
 

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.answers import gap, pivots, tables
+from frugalseg.answers.answer import Asked
+from frugalseg.answers.experiment import COLUMNS, add_gap_closed, answer, gap_notes, tabulate
+from frugalseg.answers.layout import lay_out
 from frugalseg.study.experiments import expand, gaps, requests
+from frugalseg.study.metrics import OF_IMAGES
 
 EXPERIMENT = {
     "title": "Few shots",
@@ -51,8 +54,8 @@ def files_of(experiment, folder):
 
 
 def table_of(experiment, folder):
-    table = tables.tabulate("few", files_of(experiment, folder), ["ap_50", "dice"])
-    return gap.add_gap_closed(table, gaps("few", experiment), "ap_50")
+    table = tabulate("few", files_of(experiment, folder), ["ap_50", "dice"])
+    return add_gap_closed(table, gaps("few", experiment), "ap_50")
 
 
 def test_every_run_closes_what_its_score_says(tmp_path):
@@ -71,13 +74,13 @@ def test_every_run_closes_what_its_score_says(tmp_path):
     for row in closed[closed["seed"] == "all"].itertuples():
         means = runs[(runs["recipe"] == row.recipe) & (runs["chain"] == row.chain)]["mean"]
         assert (row.mean, row.std, row.n) == pytest.approx((means.mean(), np.std(means, ddof=1), 2))
-    assert list(table.columns[: len(tables.COLUMNS)]) == tables.COLUMNS
+    assert list(table.columns[: len(COLUMNS)]) == COLUMNS
 
 
 def test_the_ends_close_nothing_themselves_and_scores_stay(tmp_path):
     table = table_of(EXPERIMENT, tmp_path)
     assert set(table.loc[table["metric"] == "gap_closed", "shots"]) == {1, 5}
-    before = tables.tabulate("few", files_of(EXPERIMENT, tmp_path), ["ap_50", "dice"])
+    before = tabulate("few", files_of(EXPERIMENT, tmp_path), ["ap_50", "dice"])
     pd.testing.assert_frame_equal(table.iloc[: len(before)], before, check_dtype=False)
 
 
@@ -86,7 +89,7 @@ def test_a_gap_that_is_not_open_is_told(tmp_path):
     shut = table[(table["metric"] == "gap_closed") & (table["test"] == "fluo")]
     assert len(shut) == 2 * 2 * 3
     assert shut["mean"].isna().all()
-    assert gap.notes(table, groups, BY_RECIPE["gap"]) == [
+    assert gap_notes(table, groups, BY_RECIPE["gap"]) == [
         "Gap closed: share of the way from shots 0 (0) to shots all (1) in AP at IoU 0.5, both ends averaged over their runs.",
         "There is no gap to close on fluo and with network small: 0.800 with shots 0, 0.290 with shots all.",
         "There is no gap to close on fluo and with network large: 0.800 with shots 0, 0.190 with shots all.",
@@ -95,13 +98,13 @@ def test_a_gap_that_is_not_open_is_told(tmp_path):
 
 def test_the_readable_table_shows_it(tmp_path):
     table = table_of(EXPERIMENT, tmp_path)
-    readable = pivots.pivot(table, ["shots"], ["test", "metric"], ["ap_50", "gap_closed"], notes=["A note."])
-    assert readable.rows == (("0",), ("1",), ("5",), ("all",))
-    assert readable.columns[1] == ("histo", "Gap closed")
+    readable = lay_out(table, ["shots"], ["test", "metric"], ["ap_50", "gap_closed"], notes=["A note."])
+    assert readable.frame[("", "Shots")].tolist() == ["0", "1", "5", "all"]
+    assert readable.frame.columns[2] == ("histo", "Gap closed")
     start, end = 0.2, 0.71
     one = [(value - start) / (end - start) for value in (0.35, 0.37)]
-    assert [cells[1] for cells in readable.cells][:2] == ["–", f"{np.mean(one):.3f} (± {np.std(one, ddof=1):.3f})"]
-    assert [cells[3] for cells in readable.cells] == ["–"] * 4
+    assert readable.frame.iloc[:2, 2].tolist() == ["–", f"{np.mean(one):.3f} (± {np.std(one, ddof=1):.3f})"]
+    assert readable.frame.iloc[:, 4].tolist() == ["–"] * 4
     assert readable.notes[-1] == "A note."
 
 
@@ -121,3 +124,19 @@ def test_a_group_without_an_end_is_told_with_what_to_add():
 
 def test_an_experiment_without_a_gap_has_none():
     assert gaps("few", {key: value for key, value in EXPERIMENT.items() if key != "gap"}) == []
+
+
+def test_the_answer_has_the_table_the_page_the_figure_and_latex(tmp_path):
+    block = {**EXPERIMENT, "caption": "Of cells.", "figure": {"kind": "curve", "x": "shots", "metrics": ["ap_50"]}}
+    files = files_of(EXPERIMENT, tmp_path)
+    metrics = {((entry.recipe, entry.chain, seed), test): path for (entry, seed, test), path in files.items()}
+    for path in files.values():
+        pd.read_csv(path).reindex(columns=["image", *OF_IMAGES]).to_csv(path, index=False)
+    found = answer(Asked("few", block, metrics))
+    assert set(found.table["metric"]) == {*OF_IMAGES, "gap_closed"}
+    lines = found.text.splitlines()
+    assert lines[:3] == ["# Few shots", "", "Of cells."]
+    assert lines[-1].endswith("There is no gap to close on fluo: 0.800 with shots 0, 0.290 with shots all.")
+    assert r"\caption{Few shots. Of cells.}" in found.tex
+    assert r"\label{tab:few}" in found.tex
+    assert [ax.get_title("left") for ax in found.figure.axes] == ["Tested on histo", "Tested on fluo"]

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from frugalseg.answers import pivots
-from frugalseg.answers.selection_costs import COSTS, add_selection_costs, with_selection_costs
-from frugalseg.answers.tables import tabulate
+from frugalseg.answers.experiment import tabulate
+from frugalseg.answers.layout import COSTS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.reporting.benchmarks import read_benchmark
+from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.study.experiments import requests
 from frugalseg.study.load import ConfigError, complete
 from frugalseg.study.selection_jobs import jobs_of_chain, selection_jobs
@@ -67,10 +67,10 @@ def table(tmp_path):
     return tabulate("selectors", files, ["iou", "pq"])
 
 
-def lines_of(pivot):
+def lines_of(layout):
     return [
         [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in pivots.to_markdown(pivot).splitlines()
+        for line in to_markdown(layout.frame, layout.names).splitlines()
         if "|" in line
     ]
 
@@ -91,7 +91,7 @@ def test_costs_are_those_of_the_jobs_that_made_the_order_and_of_what_it_rests_on
 def test_costs_stand_below_the_gains_once_for_all_metrics(table, benchmarks):
     layout = {**EXPERIMENT["pivot"], "metrics": EXPERIMENT["metrics"]}
     costed = add_selection_costs(table, selection_jobs(EXPERIMENT, CONFIG), benchmarks)
-    whole = with_selection_costs(pivots.pivot(table, **layout), costed, **layout)
+    whole = with_selection_costs(lay_out(table, **layout), costed, **layout)
     lines = lines_of(whole)
     assert lines[0] == ["Rate (%)", "IoU, DQ", "IoU, random", "PQ (instance), DQ", "PQ (instance), random"]
     assert lines[5:] == [
@@ -100,13 +100,13 @@ def test_costs_stand_below_the_gains_once_for_all_metrics(table, benchmarks):
         ["Features or model asked (s)", "26.0", "0.0", "", ""],
         ["Features or model asked, memory (MiB)", "700", "0", "", ""],
     ]
-    assert "Selection (s) & 2.5 & 1.5" in pivots.to_latex(whole, "caption", "tab:a")
+    assert "Selection (s) & 2.5 & 1.5" in to_latex(whole.frame, "caption", "tab:a", "", whole.names)
 
 
 def test_costs_stand_beside_the_gains_where_selectors_make_rows(table, benchmarks):
     layout = {"rows": ["selector", "rate"], "columns": ["metric"], "metrics": ["pq"]}
     costed = add_selection_costs(table, selection_jobs(EXPERIMENT, CONFIG), benchmarks)
-    lines = lines_of(with_selection_costs(pivots.pivot(table, **layout), costed, **layout))
+    lines = lines_of(with_selection_costs(lay_out(table, **layout), costed, **layout))
     assert lines[0][3:] == [heading for heading, _ in COSTS.values()]
     assert [line[3:] for line in lines[2:5]] == [["2.5", "400", "26.0", "700"]] * 2 + [["–"] * 4]
     assert lines[5][3:] == ["1.5", "250", "0.0", "0"]
@@ -118,7 +118,7 @@ def test_a_job_that_left_no_record_is_not_guessed(table, benchmarks):
     (benchmarks / "embed/cyto.jsonl").write_text('{"s": 0.2, "max_rss": null}\n')
     layout = {**EXPERIMENT["pivot"], "metrics": EXPERIMENT["metrics"]}
     costed = add_selection_costs(table, selection_jobs(EXPERIMENT, CONFIG), benchmarks)
-    lines = lines_of(with_selection_costs(pivots.pivot(table, **layout), costed, **layout))
+    lines = lines_of(with_selection_costs(lay_out(table, **layout), costed, **layout))
     assert [line[1] for line in lines[5:]] == ["–", "–", "20.2", "–"]
     assert read_benchmark(benchmarks / "select/cyto-dq.jsonl") is None
 

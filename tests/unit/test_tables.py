@@ -1,12 +1,15 @@
 """The long table of an experiment, the join with published values, and the readable tables made from it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.answers import pivots, tables
+from frugalseg.answers import experiment
+from frugalseg.answers.layout import lay_out
+from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.study import metrics
 from frugalseg.study.experiments import GAP_CLOSED, Entry
 
@@ -47,9 +50,9 @@ def test_rows_of_runs_and_over_runs(write):
     entry = Entry("cyto@random5", "small", (0, 1), {"rate": 5, "label": "random"})
     files = dict([write(entry, 0, "cyto", dice=SCORES), write(entry, 1, "cyto", dice=shifted(0.1))])
 
-    table = tables.tabulate("redundancy", files, ["dice"])
+    table = experiment.tabulate("redundancy", files, ["dice"])
 
-    assert list(table.columns) == [*tables.COLUMNS, "rate", "label"]
+    assert list(table.columns) == [*experiment.COLUMNS, "rate", "label"]
     assert table["seed"].tolist() == ["0", "1", "all"]
     assert (table["experiment"] == "redundancy").all()
     np.testing.assert_allclose(table["mean"], [0.6, 0.7, 0.65])
@@ -60,7 +63,7 @@ def test_rows_of_runs_and_over_runs(write):
 
 def test_single_run_has_no_spread_over_runs(write):
     entry = Entry("cyto", "small", (0,))
-    table = tables.tabulate("e", dict([write(entry, 0, "cyto", dice=SCORES)]), ["dice"])
+    table = experiment.tabulate("e", dict([write(entry, 0, "cyto", dice=SCORES)]), ["dice"])
     overall = row(table, seed="all")
     assert np.isnan(overall["std"])
     assert overall["n"] == 1
@@ -71,7 +74,7 @@ def test_undefined_values_are_left_out_of_the_mean(write):
     files = dict(
         [write(entry, 0, "cyto", hd95=[2.0, np.nan, 4.0]), write(entry, 1, "cyto", hd95=[np.nan, np.nan, np.nan])]
     )
-    table = tables.tabulate("e", files, ["hd95"])
+    table = experiment.tabulate("e", files, ["hd95"])
     assert row(table, seed="0")[["mean", "n"]].tolist() == [3.0, 2]
     assert np.isnan(row(table, seed="1")["mean"])
     assert row(table, seed="all")[["mean", "n"]].tolist() == [3.0, 1]
@@ -81,7 +84,7 @@ def test_published_values_stand_in_rows_over_runs_alone(write):
     known, unknown = Entry("cyto@random5", "small", (0,)), Entry("cyto@random7", "small", (0,))
     files = dict(write(entry, 0, "cyto", dice=SCORES, pq=SCORES) for entry in (known, unknown))
 
-    table = tables.tabulate("e", files, ["dice", "pq"], tables.read_published(PUBLISHED, "II"))
+    table = experiment.tabulate("e", files, ["dice", "pq"], experiment.read_published(PUBLISHED, "II"))
 
     overall = row(table, chain="cyto@random5", metric="dice", seed="all")
     assert overall[["published_mean", "published_std", "published_std_over"]].tolist() == [0.820, 0.007, "runs"]
@@ -91,18 +94,18 @@ def test_published_values_stand_in_rows_over_runs_alone(write):
 
 def test_a_table_survives_its_csv(write, tmp_path):
     entry = Entry("cyto", "small", (0, 1), {"selector": "none", "label": "NA"})
-    table = tables.tabulate("e", dict(write(entry, seed, "cyto", dice=SCORES) for seed in (0, 1)), ["dice"])
+    table = experiment.tabulate("e", dict(write(entry, seed, "cyto", dice=SCORES) for seed in (0, 1)), ["dice"])
     table.to_csv(tmp_path / "table.csv", index=False)
-    pd.testing.assert_frame_equal(tables.read(tmp_path / "table.csv"), table, check_dtype=False)
+    pd.testing.assert_frame_equal(experiment.read(tmp_path / "table.csv"), table, check_dtype=False)
 
 
 def test_published_csv_is_complete():
     published = pd.read_csv(PUBLISHED)
-    assert list(published.columns) == tables.PUBLISHED_COLUMNS
+    assert list(published.columns) == experiment.PUBLISHED_COLUMNS
     assert len(published) == 462
     assert set(published["metric"]) == {"iou", "dice", "precision", "recall", "accuracy", "pq_pixel"}
     for number in ("I", "II", "III", "IV", "V", "VI", "VII", "VIII"):
-        assert not tables.read_published(PUBLISHED, number).empty
+        assert not experiment.read_published(PUBLISHED, number).empty
 
 
 @pytest.mark.parametrize(
@@ -115,25 +118,25 @@ def test_published_csv_is_complete():
 def test_bad_metrics_files_are_named(write, columns, metrics, message):
     files = dict([write(Entry("cyto", "small", (0,)), 0, "cyto", **columns)])
     with pytest.raises(ValueError, match=message):
-        tables.tabulate("e", files, metrics)
+        experiment.tabulate("e", files, metrics)
 
 
 def test_bad_requests_say_what_is_wrong(tmp_path, write):
     missing = {(Entry("cyto", "small", (0,)), 0, "cyto"): tmp_path / "nowhere.csv"}
     with pytest.raises(ValueError, match=r"nowhere\.csv: no such file"):
-        tables.tabulate("e", missing, ["dice"])
+        experiment.tabulate("e", missing, ["dice"])
     files = dict([write(Entry("cyto", "small", (0,), {"mean": 3}), 0, "cyto", dice=SCORES)])
     with pytest.raises(ValueError, match="cannot be called 'mean'"):
-        tables.tabulate("e", files, ["dice"])
+        experiment.tabulate("e", files, ["dice"])
     with pytest.raises(ValueError, match="no table 'IX'; its tables are I, II"):
-        tables.read_published(PUBLISHED, "IX")
+        experiment.read_published(PUBLISHED, "IX")
 
 
 def test_a_published_value_given_twice_is_refused(tmp_path):
     line = "I,cyto,cyto,iou,0.5,0.1,images\n"
-    (tmp_path / "twice.csv").write_text(",".join(tables.PUBLISHED_COLUMNS) + "\n" + line + line)
+    (tmp_path / "twice.csv").write_text(",".join(experiment.PUBLISHED_COLUMNS) + "\n" + line + line)
     with pytest.raises(ValueError, match=r"\('cyto', 'cyto', 'iou'\) twice"):
-        tables.read_published(tmp_path / "twice.csv", "I")
+        experiment.read_published(tmp_path / "twice.csv", "I")
 
 
 def test_every_metric_has_a_name_of_its_own():
@@ -155,63 +158,68 @@ def table(write):
                 files |= dict(
                     [write(entry, seed, "cyto", dice=shifted(by), pq=shifted(0), iou=shifted(0), hd95=[1.0, 2, 3])]
                 )
-    return tables.tabulate("selectors", files, ["iou", "dice", "pq", "hd95"], tables.read_published(PUBLISHED, "II"))
+    return experiment.tabulate(
+        "selectors", files, ["iou", "dice", "pq", "hd95"], experiment.read_published(PUBLISHED, "II")
+    )
 
 
 def test_markdown_of_rates_by_metrics_and_selectors(table):
-    text = pivots.to_markdown(pivots.pivot(table, ["rate"], ["metric", "selector"], ["dice", "pq"]))
+    layout = lay_out(table, ["rate"], ["metric", "selector"], ["dice", "pq"])
+    text = re.sub(" +", " ", re.sub("-+", "-", to_markdown(layout.frame, layout.names)))
     assert text.splitlines() == [
         "| Rate (%) | Values | Dice, dq | Dice, random | PQ (instance), dq | PQ (instance), random |",
-        "| :-- | :-- | --: | --: | --: | --: |",
+        "|:-|:-|-:|-:|-:|-:|",
         "| 1 | ours | 0.610 ± 0.200 | 0.660 ± 0.200 (± 0.071) | 0.600 ± 0.200 | 0.600 ± 0.200 (± 0.000) |",
-        "|  | published | 0.780 ± 0.182 | 0.817 (± 0.017) | – | – |",
+        "| | published | 0.780 ± 0.182 | 0.817 (± 0.017) | – | – |",
         "| 10 | ours | 0.700 ± 0.200 | 0.750 ± 0.200 (± 0.071) | 0.600 ± 0.200 | 0.600 ± 0.200 (± 0.000) |",
-        "|  | published | 0.823 ± 0.171 | 0.839 (± 0.004) | – | – |",
-        "",
+        "| | published | 0.823 ± 0.171 | 0.839 (± 0.004) | – | – |",
+    ]
+    assert " ".join(layout.notes) == (
         "Test images: cyto. Mean ± standard deviation over test images. In brackets: standard deviation of the mean "
         "over 2 runs; the other two are averages over the runs. Published: as printed; ± over test images, (±) over "
-        "runs.",
-    ]
+        "runs."
+    )
 
 
 def test_metrics_in_rows_keep_the_order_asked_for(table):
-    pivot = pivots.pivot(table[table["selector"] == "dq"], ["metric"], ["rate"], ["hd95", "pq"])
-    assert pivot.rows == (("HD95 (px)",), ("PQ (instance)",))
-    assert pivot.columns == (("1",), ("10",))
-    assert pivot.cells[0] == ("2.0 ± 1.0", "2.0 ± 1.0")
+    layout = lay_out(table[table["selector"] == "dq"], ["metric"], ["rate"], ["hd95", "pq"])
+    assert layout.frame[("Metric",)].tolist() == ["HD95 (px)", "PQ (instance)"]
+    assert layout.frame.columns[1:].tolist() == [("1",), ("10",)]
+    assert layout.frame.iloc[0, 1:].tolist() == ["2.0 ± 1.0", "2.0 ± 1.0"]
 
 
 def test_combinations_without_an_entry_are_dashes(table):
     partial = table[~((table["rate"] == 10) & (table["selector"] == "random"))]
-    pivot = pivots.pivot(partial, ["rate"], ["selector"], ["pq"])
-    assert pivot.cells[1][1] == "–"
-    assert "Metric: PQ (instance)." in pivot.notes
+    layout = lay_out(partial, ["rate"], ["selector"], ["pq"])
+    assert layout.frame.iloc[1, 2] == "–"
+    assert "Metric: PQ (instance)." in layout.notes
 
 
 def test_two_entries_in_one_cell_are_refused(table):
     with pytest.raises(
         ValueError, match=r"'cyto@dq1 small cyto dice' and 'cyto@random1 small cyto dice' fall on one cell"
     ):
-        pivots.pivot(table, ["rate"], ["metric"], ["dice"])
+        lay_out(table, ["rate"], ["metric"], ["dice"])
 
 
 def test_a_field_that_an_entry_lacks_is_refused(table):
     with pytest.raises(ValueError, match="the chain 'cyto@dq1' has no field 'share'"):
-        pivots.pivot(table, ["share"], ["metric"], ["dice"])
+        lay_out(table, ["share"], ["metric"], ["dice"])
 
 
 def test_latex_has_a_header_of_two_levels_and_escapes(table):
-    text = pivots.to_latex(pivots.pivot(table, ["rate"], ["metric", "selector"], ["dice", "pq"]), "50 % & more", "tab")
+    layout = lay_out(table, ["rate"], ["metric", "selector"], ["dice", "pq"])
+    text = to_latex(layout.frame, "50 % & more", "tab", "5 % ± 1", layout.names)
     lines = text.splitlines()
     assert r"\caption{50 \% \& more}" in lines
     assert r"\begin{tabular}{llrrrr}" in lines
     header = lines.index(r"\toprule") + 1
     assert lines[header : header + 4] == [
-        r" &  & \multicolumn{2}{c}{Dice} & \multicolumn{2}{c}{PQ (instance)} \\",
+        r"\multicolumn{2}{c}{} & \multicolumn{2}{c}{Dice} & \multicolumn{2}{c}{PQ (instance)} \\",
         r"\cmidrule(lr){3-4} \cmidrule(lr){5-6}",
         r"Rate (\%) & Values & dq & random & dq & random \\",
         r"\midrule",
     ]
     assert r" & published & 0.780 $\pm$ 0.182 & 0.817 ($\pm$ 0.017) & -- & -- \\" in lines
-    assert lines.count(r"\addlinespace") == 1
+    assert r"\par\smallskip{\footnotesize 5 \% $\pm$ 1}" in lines
     assert "±" not in text

@@ -17,7 +17,7 @@ from frugalseg.study.transfers import transfer_models
 GAP_CLOSED = "gap_closed"
 """Metric of the entries between the two ends of an experiment's gap: the share of it that they close."""
 COST_FIELDS = ("parameters", "gigaflops")
-"""Fields that every entry has without being given them, see `frugalseg.answers.efficiency`."""
+"""Fields that every entry has without being given them, see `frugalseg.answers.experiment.costs_of`."""
 
 
 @dataclass(frozen=True)
