@@ -25,13 +25,16 @@ min_version("9.0")
 gc.set_threshold(1_000_000, 20, 100)
 
 
+# Where this file lies, also where another workflow uses it as a module.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
+
+
 # A study is whole: the demo is read where no other is given.
 if "study" not in config:
 
-    configfile: str(Path(workflow.basedir) / "config/config.yaml")
+    configfile: str(ROOT / "config/config.yaml")
 
 
-ROOT = Path(workflow.basedir)
 try:
     completed = complete(read(config, ROOT), root=ROOT, files=workflow.configfiles)
 except ConfigError as error:

@@ -28,7 +28,7 @@ from frugalseg.data.stores import open_images, open_patches
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.samples import prediction_scale
 from frugalseg.reporting.versions import versions
-from frugalseg.study.load import complete, layer
+from frugalseg.study.load import complete
 from frugalseg.training.loop import train
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import autocast_type
@@ -40,7 +40,7 @@ from report import markdown, write_csv, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
-CONFIGS = [ROOT / "config/base.yaml", ROOT / "config/studies/real.yaml"]
+STUDY = ROOT / "config/studies/real.yaml"
 DATASETS, RECIPE = ("fluo", "histo"), "small"
 REFERENCE, FAST = "float32", "auto"
 LARGEST_DIFFERENCE = 0.01
@@ -55,8 +55,7 @@ def main() -> None:
     set_threads(options.threads)
     if autocast_type(FAST, CPU) is None:
         raise SystemExit("this processor has no bfloat16 instructions: the fast path is the reference itself")
-    base, study = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in CONFIGS)
-    config = complete(layer(base, study), ROOT, CONFIGS)
+    config = complete(yaml.safe_load(STUDY.read_text(encoding="utf-8")), ROOT, [STUDY])
     recipe = config["recipes"][RECIPE] | {"steps": options.steps, "lr": options.lr}
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -190,6 +190,6 @@ def test_a_study_that_draws_its_images_has_nothing_to_fetch(workflow):
 
 
 def test_weights_are_no_dataset(workflow):
-    (workflow.folder / "wrong.yaml").write_text("datasets: {cyto: vit_mae_base}\n")
+    (workflow.folder / "wrong.yaml").write_text("{study: wrong, datasets: {cyto: vit_mae_base}}\n")
     output = workflow.run("--dry-run", "--configfile", "wrong.yaml", success=False)
     assert "wrong.yaml: config/datasets/vit_mae_base.yaml has weights and no images" in output

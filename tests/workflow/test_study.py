@@ -12,6 +12,7 @@ import pytest
 import tifffile
 import torch
 import yaml
+from test_dry_runs import jobs
 
 from frugalseg.data.stores import open_patches
 from frugalseg.data.synthetic import draw
@@ -118,10 +119,20 @@ def test_the_same_weights_predict_in_their_own_way(tiny):
 
 def test_shots_beyond_the_dataset_are_refused_before_anything_is_trained(tiny):
     study = yaml.safe_load((tiny.folder / "tiny.yaml").read_text())
-    study["experiments"]["few_shot"]["chains"][2]["chain"] = "cyto_to_histo@few999"
+    study["questions"]["few_shot"]["chains"][2]["chain"] = "cyto_to_histo@few999"
     (tiny.folder / "many.yaml").write_text(yaml.safe_dump(study))
     output = tiny.run("results/tiny/coresets/histo/few-seed1.npz", "--configfile", "many.yaml", success=False)
     assert "asks for 999 images of 'histo', whose training split has" in output
+
+
+def test_more_seeds_add_the_new_runs_only(tiny):
+    study = yaml.safe_load((tiny.folder / "tiny.yaml").read_text())
+    study["questions"]["redundancy"]["seeds"] = [0, 1]
+    (tiny.folder / "more.yaml").write_text(yaml.safe_dump(study))
+    planned = jobs(tiny.run("--dry-run", "--configfile", "more.yaml"))
+    assert planned["train"] == planned["evaluate"] == 2
+    assert "prepare" not in planned
+    assert "select" not in planned
 
 
 def test_the_study_describes_itself(tiny):

@@ -21,7 +21,7 @@ UNTRAINED_RECIPES = list(transfers.untrained_recipes(config))
 LORA_RECIPES = [name for name, recipe in config["recipes"].items() if "lora" in recipe]
 # Datasets of which training images are kept aside, to choose by.
 TUNING_DATASETS = arms.tuning_datasets(config)
-SCRIPTS = Path(workflow.basedir) / "scripts"
+SCRIPTS = ROOT / "scripts"
 PATCHES = ["images.npy", "labels.npy", "flows.npy", "patches.csv"]
 
 
