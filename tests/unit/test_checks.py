@@ -79,15 +79,15 @@ BAD = {
         label_of((30, 39)),
         "{label}: the label image is 30x39 pixels, its image {image} 30x40; take the label image that belongs",
     ),
-    "colour label": (
+    "picture as label": (
         image_of(7),
-        np.stack([label_of()] * 3, axis=2).astype(np.uint8),
-        "{label}: the label image has the shape (30, 40, 3), like a colour image; save one integer per pixel",
+        np.stack([image_of(seed) for seed in (7, 8, 9)], axis=2),
+        "{label}: the label image has the shape (30, 40, 3) and the colours of a picture; save one integer per pixel",
     ),
-    "float label": (
+    "stack as label": (
         image_of(7),
-        label_of().astype(np.float32),
-        "{label}: the label image holds float32 numbers; save the labels as integers",
+        np.stack([label_of()] * 6),
+        "{label}: the label image has the shape (6, 30, 40), that of a stack; save one integer per pixel of one plane",
     ),
     "label with fractions": (
         image_of(7),
@@ -97,12 +97,7 @@ BAD = {
     "negative label": (
         image_of(7),
         -label_of().astype(np.int16),
-        "{label}: the label image holds negative numbers; use 0 for background",
-    ),
-    "empty label": (
-        image_of(7),
-        np.zeros((30, 40), np.uint16),
-        "{label}: the label image is empty (no cell at all); annotate the image, or take it out of the dataset",
+        "{label}: the label image holds negative numbers (down to -9); use 0 for background",
     ),
     "constant image": (
         np.full((30, 40), 17, np.uint8),
@@ -179,7 +174,7 @@ def test_an_image_of_train_in_test_is_told(root, colour):
     train, test = f"{root}/mine/train/b_IM.tif", f"{root}/mine/test/other_IM.tif"
     assert line == (
         f"{test}: the image of test is identical to {train} of train, so the test would be on an image trained on; "
-        "take one of them out"
+        "take one of them out, or say `in_both_splits: leave_out` in the dataset file"
     )
 
 
@@ -246,7 +241,7 @@ def test_every_problem_of_every_file_comes_at_once(root):
 
 
 def test_one_file_may_have_several_problems(root):
-    write(root, "train", "bad", np.full((30, 40), 3, np.uint8), np.zeros((30, 40), np.uint16))
+    write(root, "train", "bad", np.full((30, 40), 3, np.uint8), label_of((9, 40)))
     assert len(problems(root)) == 2
 
 

@@ -277,7 +277,7 @@ SYNTHETIC = {"title": "Drawn", "source": "synthetic", "domain": "cyto", "size": 
     ("name", "keys", "value"),
     [
         ("fluo", ["chanels"], "grey"),
-        ("fluo", ["channels"], [0]),
+        ("fluo", ["channels"], [0, 1, 2]),
         ("fluo", ["channels"], "rgb"),
         ("fluo", ["source"], "download"),
         ("fluo", ["reader"], "pair"),

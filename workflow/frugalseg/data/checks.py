@@ -28,6 +28,9 @@ class Problems:
         """Note a fault: the file, what is wrong, what to do."""
         self._lines.append(line)
 
+    def __len__(self) -> int:
+        return len(self._lines)
+
     def raise_any(self, name: str) -> None:
         """Raise every fault noted so far for the dataset `name`, if there is any."""
         if self._lines:
@@ -42,18 +45,23 @@ class Register:
         self._names: dict[str, tuple[str, str]] = {}
         self._contents: dict[str, tuple[str, str]] = {}
 
+    def of_other_split(self, split: str, name: str, pixels: np.ndarray) -> bool:
+        """Whether an image of another split has this name, or these pixels."""
+        seen = (self._names.get(_key(split, name)), self._contents.get(_digest(pixels)))
+        return any(first is not None and first[0] != split for first in seen)
+
     def add_name(self, split: str, name: str, file: str) -> Iterator[str]:
         """Note the name of an image, and yield a fault if another image of any split has it.
 
         A bare number may be in both splits: publishers count each from 000, which says nothing of the images.
         """
-        key = f"{split}/{name}" if name.isdecimal() else name
-        first_split, first_file = self._names.setdefault(key, (split, file))
+        first_split, first_file = self._names.setdefault(_key(split, name), (split, file))
         if first_file != file:
             where = f"of both {first_split} and {split}" if first_split != split else f"twice in {split}"
             yield (
                 f"{file}: the name {name!r} is that of an image {where} (the other is {first_file}); "
-                "rename one, or take one out if they are the same image"
+                "rename one, take one out if they are the same image, or say `in_both_splits: leave_out` in the dataset file to train on "
+                "neither"
             )
 
     def add_content(self, split: str, pixels: np.ndarray, file: str) -> tuple[str | None, str | None]:
@@ -62,16 +70,23 @@ class Register:
         The fault: the identical image is in another split, so the test would be on an image trained on. The twin: the
         file of the identical image in the same split, which is only worth a note.
         """
-        content = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
-        first_split, first_file = self._contents.setdefault(content, (split, file))
+        first_split, first_file = self._contents.setdefault(_digest(pixels), (split, file))
         if first_file == file:
             return None, None
         if first_split == split:
             return None, first_file
         return (
             f"{file}: the image of {split} is identical to {first_file} of {first_split}, so the test would be on an "
-            "image trained on; take one of them out"
+            "image trained on; take one of them out, or say `in_both_splits: leave_out` in the dataset file"
         ), None
+
+
+def _key(split: str, name: str) -> str:
+    return f"{split}/{name}" if name.isdecimal() else name
+
+
+def _digest(pixels: np.ndarray) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def partner_fault(image: Path, label: Path) -> str | None:
@@ -83,36 +98,13 @@ def partner_fault(image: Path, label: Path) -> str | None:
     return None
 
 
-def image_faults(pixels: np.ndarray, file: str) -> Iterator[str]:
-    """Faults of the selected channels of an image, (C, H, W)."""
+def image_faults(pixels: np.ndarray, has_cells: bool, file: str) -> Iterator[str]:
+    """Faults of the selected channels of an image, (C, H, W); one without cells may be blank."""
     if not np.isfinite(pixels).all():
         count = int((~np.isfinite(pixels)).sum())
         yield f"{file}: {count} pixels are NaN or infinite; replace them, or take the image out"
-    elif (pixels == pixels[:, :1, :1]).all():
+    elif has_cells and (pixels == pixels[:, :1, :1]).all():
         yield f"{file}: the image is constant (every pixel is {pixels[0, 0, 0]:g}); export it again, or take it out"
-
-
-def label_faults(labels: np.ndarray, shape: tuple[int, int], file: str, image: str) -> Iterator[str]:
-    """Faults of a label image that belongs to an image of (height, width) `shape`."""
-    if labels.ndim != 2:
-        yield (
-            f"{file}: the label image has the shape {labels.shape}, like a colour image; save one integer per pixel, "
-            "0 for background and another number for each cell"
-        )
-    elif labels.shape != shape:
-        yield (
-            f"{file}: the label image is {labels.shape[0]}x{labels.shape[1]} pixels, its image {image} "
-            f"{shape[0]}x{shape[1]}; take the label image that belongs to the image, neither cropped nor scaled"
-        )
-    elif labels.dtype.kind == "f":
-        fractions = "" if np.array_equal(labels, np.round(labels)) else ", some of them fractions or NaN"
-        yield f"{file}: the label image holds {labels.dtype} numbers{fractions}; save the labels as integers"
-    elif labels.dtype.kind not in "iub":
-        yield f"{file}: the label image holds {labels.dtype} numbers; save the labels as integers"
-    elif labels.min() < 0:
-        yield f"{file}: the label image holds negative numbers; use 0 for background and 1, 2, ... for the cells"
-    elif not labels.any():
-        yield f"{file}: the label image is empty (no cell at all); annotate the image, or take it out of the dataset"
 
 
 def examples(names: Sequence[str]) -> str:

@@ -9,22 +9,27 @@ import numpy as np
 
 from frugalseg.data.checks import DataError
 
-Channels = Literal["grey"] | Sequence[int]
+Channels = Literal["grey", "mean"] | Sequence[int]
 
 
-def select_channels(pixels: np.ndarray, channels: Channels, file: str) -> np.ndarray:
+def select_channels(pixels: np.ndarray, channels: Channels, file: str, *, known: bool = True) -> np.ndarray:
     """One or two channels (1 or 2, H, W) float32 of an image (C, H, W).
 
-    "grey" keeps a single channel and averages colour to one; two indices pick cytoplasm and nucleus. `file` is for
-    messages.
+    "grey" keeps a single channel and averages colour to one, "mean" averages whatever there is; an index picks one, two
+    pick cytoplasm and nucleus. `known` is whether the file says what its planes are; `file` is for messages.
     """
     count = len(pixels)
-    if channels == "grey":
-        if count not in (1, 3):
-            raise DataError(
-                f"{file}: has {count} channels, which are neither grey nor colour; "
-                "name two of them in `channels` of the dataset, e.g. [0, 1]"
-            )
+    if channels == "grey" and count not in (1, 3):
+        raise DataError(
+            f"{file}: has {count} channels, which are neither grey nor colour; "
+            "name two of them in `channels` of the dataset, e.g. [0, 1], or one, [0]"
+        )
+    if channels == "grey" and count == 3 and not known:
+        raise DataError(
+            f"{file}: has 3 planes and does not say whether they are colours, channels, slices or times; name one or two of "
+            "them in `channels` of the dataset, e.g. [0], or say `channels: mean` to average them"
+        )
+    if channels in ("grey", "mean"):
         return pixels.astype(np.float32).mean(axis=0, keepdims=True)
     if max(channels) >= count:
         raise DataError(

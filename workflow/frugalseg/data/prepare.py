@@ -10,10 +10,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from frugalseg.data.checks import DataError, Problems, Register, image_faults, label_faults
-from frugalseg.data.normalize import Channels, normalize, relabel, select_channels
+from frugalseg.data.checks import DataError, Problems, Register, image_faults
+from frugalseg.data.labels import cells_of
+from frugalseg.data.normalize import normalize, relabel, select_channels
 from frugalseg.data.readers import Sample
-from frugalseg.data.sources import samples
+from frugalseg.data.sources import options_of, samples
 from frugalseg.data.stores import ImageWriter, open_images
 
 # Size and stride of the patches that Zhao & Chen 2025 count, whatever those of the study at hand are.
@@ -32,18 +33,14 @@ def prepare(
     every problem of every file of both splits; nothing is written then.
     """
     problems, register = Problems(), Register()
+    # Where images of both splits are left out of training, those of the test have to be known first.
+    order = ("test", "train") if dataset.get("in_both_splits") == "leave_out" else ("train", "test")
     with ImageWriter(folder_train) as train, ImageWriter(folder_test) as test:
-        notes = {
-            split: _write_split(
-                split,
-                samples(dataset, split, data_root, problems),
-                dataset["channels"],
-                writer,
-                problems,
-                register,
-            )
-            for split, writer in (("train", train), ("test", test))
-        }
+        writers, notes = {"train": train, "test": test}, {}
+        for split in order:
+            resolved: Counter[str] = Counter()
+            loaded = samples(dataset, split, data_root, problems, resolved)
+            notes[split] = _write_split(split, loaded, dataset, writers[split], problems, register, resolved)
         problems.raise_any(name)
     folders = {"train": folder_train, "test": folder_test}
     report = {
@@ -59,44 +56,58 @@ def prepare(
 def _write_split(
     split: str,
     loaded: Iterable[Sample],
-    channels: Channels,
+    dataset: Mapping[str, Any],
     writer: ImageWriter,
     problems: Problems,
     register: Register,
+    resolved: Counter[str],
 ) -> dict[str, Any]:
-    """Write the sound images of one split; note the faults of the others."""
-    resolved: Counter[str] = Counter()
+    """Write the sound images of one split; note the faults of the others, and add to what was `resolved`."""
     identical: list[list[str]] = []
-    kept = left_out = 0
+    images = cells = 0
     for sample in tqdm(loaded, desc=f"{split} images", unit="image", mininterval=1):
+        resolved.update(sample.notes)
+        images += 1
         if sample.left_out:
-            resolved.update(sample.notes)
-            left_out += 1
             continue
-        kept += 1
         try:
-            pixels = select_channels(sample.pixels, channels, sample.image)
+            known = "planes_without_a_meaning" not in sample.notes
+            pixels = select_channels(sample.pixels, dataset["channels"], sample.image, known=known)
         except DataError as error:
             problems.add(str(error))
             continue
+        if dataset.get("in_both_splits") == "leave_out" and register.of_other_split(split, sample.name, pixels):
+            resolved["in_both_splits"] += 1
+            continue
         fault, twin = register.add_content(split, pixels, sample.image)
-        faults = [
-            *register.add_name(split, sample.name, sample.image),
-            *([fault] if fault else []),
-            *image_faults(pixels, sample.image),
-            *label_faults(sample.labels, pixels.shape[1:], sample.label, sample.image),
-        ]
+        faults = [*register.add_name(split, sample.name, sample.image), *([fault] if fault else [])]
+        labels = None
+        try:
+            labels, notes = cells_of(sample, pixels.shape[1:], options_of(dataset, split))
+        except DataError as error:
+            faults.append(str(error))
+        has_cells = labels is None or bool(labels.any())
+        faults += image_faults(pixels, has_cells, sample.image)
+        without_cells = dataset.get("without_cells", "keep")
+        if not has_cells and without_cells == "refuse":
+            faults.append(
+                f"{sample.label}: the label image is empty (no cell at all); annotate the image, take it out of the dataset, or "
+                "say `without_cells: keep` or `leave_out` in the dataset file"
+            )
         for line in faults:
             problems.add(line)
         if faults:
             continue
+        resolved.update(notes)
+        if not has_cells and without_cells == "leave_out":
+            continue
+        cells += has_cells
         if twin:
             identical.append([twin, sample.image])
-        resolved.update(sample.notes)
-        writer.add(sample.name, normalize(pixels), relabel(sample.labels))
-    if left_out and not kept:
-        problems.add(f"{split}: all {left_out} images are without cells or do not count; take other images for {split}")
-    return {"resolved": dict(sorted(resolved.items())), "identical": identical}
+        writer.add(sample.name, normalize(pixels), relabel(labels))
+    if images and not cells and not problems:
+        problems.add(f"{split}: all {images} images are without cells or do not count; take other images for {split}")
+    return {"resolved": dict(sorted((+resolved).items())), "identical": identical}
 
 
 def _published_patches(folder: str | Path, name: str, published: int) -> dict[str, int]:
@@ -128,6 +139,6 @@ def _describe(folder: str | Path) -> dict[str, Any]:
         "images": len(table),
         "channels": int(table["channels"].iloc[0]),
         "cells": cells,
-        "diameter": round(float((table["diameter"] * table["cells"]).sum() / cells), 2),
+        "diameter": round(float((table["diameter"] * table["cells"]).sum() / max(cells, 1)), 2),
         "sizes": dict(sorted(sizes.items())),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,8 @@ from frugalseg.data.checks import DataError, Problems, partner_fault
 from frugalseg.data.readers import Sample
 
 SPLITS = ("train", "test")
+READING = ("background", "crowds", "exclude", "instances", "missing_images")
+"""Options of a dataset that say how its files are meant; a split may have its own."""
 
 
 def reader(name: str) -> ModuleType:
@@ -22,21 +25,30 @@ def reader(name: str) -> ModuleType:
     return import_module(f"frugalseg.data.readers.{name}")
 
 
-def samples(dataset: Mapping[str, Any], split: str, data_root: str | Path, problems: Problems) -> Iterator[Sample]:
+def samples(
+    dataset: Mapping[str, Any],
+    split: str,
+    data_root: str | Path,
+    problems: Problems,
+    notes: Counter[str] | None = None,
+) -> Iterator[Sample]:
     """Load the images of the split "train" or "test", one after another, in the order of their names.
 
     `dataset` is as its file in config/datasets describes it, `data_root` is what ``{data_root}`` stands for in its
-    ``root``. Files that are missing or cannot be read are noted in `problems`, and left out.
+    ``root``. Files that are missing or cannot be read are noted in `problems`, and left out; `notes` counts what was
+    resolved to find the others.
     """
     if dataset["source"] == "synthetic":
         yield from _drawn(dataset, split)
         return
     layout = reader(dataset["reader"])
     try:
-        cases = layout.find(root_of(dataset, data_root), dataset["splits"][split])
+        cases = layout.find(root_of(dataset, data_root), options_of(dataset, split))
     except DataError as error:
         problems.add(f"{split}: {error}")
         return
+    if notes is not None:
+        notes.update(cases.notes)
     for case in cases:
         if fault := partner_fault(case.image, case.label):
             problems.add(fault)
@@ -58,7 +70,7 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
         return "drawn"
     root, layout = root_of(dataset, data_root), reader(dataset["reader"])
     files: set[Path] = set()
-    for options in (dataset["splits"][split] for split in SPLITS):
+    for options in (options_of(dataset, split) for split in SPLITS):
         try:
             if hasattr(layout, "files"):
                 files.update(layout.files(root, options))
@@ -71,6 +83,11 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
         status = file.stat()
         digest.update(f"{file.relative_to(root).as_posix()} {status.st_size} {int(status.st_mtime)}\n".encode())
     return f"{len(files)} files, sha256 {digest.hexdigest()}"
+
+
+def options_of(dataset: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """How the files of a split are read: what the dataset says for both splits, then what the split says."""
+    return {key: dataset[key] for key in READING if key in dataset} | dataset.get("splits", {}).get(split, {})
 
 
 def root_of(dataset: Mapping[str, Any], data_root: str | Path) -> Path:

@@ -17,9 +17,10 @@ import numpy as np
 
 from frugalseg.data.checks import DataError, nothing_found
 from frugalseg.data.decode import read_image
-from frugalseg.data.readers import Case, Sample
+from frugalseg.data.readers import Case, Cases, Sample, listed
 from frugalseg.data.regions import Painter, Pixels, run_length_pixels
 
+_PICTURES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 _COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "Usage")
 
 
@@ -40,7 +41,7 @@ class EncodedCase(Case):
     nuclei: tuple[Nucleus, ...]
 
 
-def find(root: Path, options: Mapping[str, str]) -> list[Case]:
+def find(root: Path, options: Mapping[str, str]) -> Cases:
     """Cases of one split, one per subfolder of ``root / options["folder"]`` that has images or masks.
 
     ``options["solution"]``, optional, is the table of run lengths that takes the place of the masks; an image that it
@@ -52,15 +53,15 @@ def find(root: Path, options: Mapping[str, str]) -> list[Case]:
     if not names:
         raise DataError(nothing_found(root, f"{options['folder']}/*/images/*.png", "folder"))
     if "solution" not in options:
-        return [Case(name, _image(folder, name), folder / name / "masks") for name in names]
+        return Cases(Case(name, _image(folder, name), folder / name / "masks") for name in names)
     table = root / options["solution"]
     if not table.is_file():
         raise DataError(nothing_found(root, options["solution"], "solution"))
     nuclei = _read_table(table)
-    return [
+    return Cases(
         EncodedCase(name, _image(folder, name), table, tuple(nuclei.get(name, ())))
         for name in sorted({*names, *nuclei})
-    ]
+    )
 
 
 def load(case: Case) -> Sample:
@@ -69,12 +70,14 @@ def load(case: Case) -> Sample:
     Where nuclei overlap the first has the pixels; `Sample.notes` counts those cells. An image whose ``Usage`` is
     "Ignored", as most of stage 2, was not annotated in earnest; it is left out (``images_ignored``).
     """
-    pixels = read_image(case.image)
+    notes: Counter[str] = Counter()
+    pixels = read_image(case.image, notes=notes)
     painter = Painter(*pixels.shape[1:])
     if not isinstance(case, EncodedCase):
-        for path in sorted(case.label.glob("*.png")):
-            painter.add(_mask(path, case.image, pixels.shape[1:]))
-        return Sample(case.name, str(case.image), str(case.label), pixels, painter.labels, painter.notes)
+        for path in listed(case.label):
+            if path.suffix.lower() in _PICTURES:
+                painter.add(_mask(path, case.image, pixels.shape[1:]))
+        return _sample(case, str(case.label), pixels, painter, notes)
     label = f"{case.label} ({case.name})"
     if not case.nuclei:
         raise DataError(f"{case.label}: has no row of the image {case.image}; add its nuclei, or take the image out")
@@ -88,11 +91,18 @@ def load(case: Case) -> Sample:
             raise DataError(
                 f"{case.label}: line {nucleus.line}, a nucleus of {case.image}: {error}; download the table again"
             ) from error
-    return Sample(case.name, str(case.image), label, pixels, painter.labels, painter.notes)
+    return _sample(case, label, pixels, painter, notes)
+
+
+def _sample(case: Case, label: str, pixels: np.ndarray, painter: Painter, notes: Counter[str]) -> Sample:
+    return Sample(case.name, str(case.image), label, pixels, painter.labels, notes + painter.notes, instances="labels")
 
 
 def _image(folder: Path, name: str) -> Path:
-    return folder / name / "images" / f"{name}.png"
+    """The image of a name, or the only one in its folder."""
+    place = folder / name / "images"
+    others = [path for path in listed(place) if path.suffix.lower() in _PICTURES]
+    return others[0] if len(others) == 1 else place / f"{name}.png"
 
 
 def _mask(path: Path, image: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from skimage.measure import label as connected_components
 
-from frugalseg.data.checks import DataError, nothing_found
+from frugalseg.data.checks import DataError, examples, nothing_found
 from frugalseg.data.decode import is_tiff, read_image, read_label_image, unreadable
-from frugalseg.data.readers import Case, Sample
+from frugalseg.data.readers import Case, Cases, Sample, listed
 
 _NIFTI = (".nii", ".nii.gz")
 # A TIFF whose last axis is longer than this is a volume (z, y, x) and not a picture (y, x, colour).
@@ -63,7 +63,7 @@ class RawCase(Case):
         yield from {*super().files(), *self.channel_files, self.description.path}
 
 
-def find(root: Path, options: Mapping[str, Any]) -> list[Case]:
+def find(root: Path, options: Mapping[str, Any]) -> Cases:
     """Cases of one split of the folder ``Dataset###_Name``.
 
     ``options["folder"]`` is "imagesTr" (labels in labelsTr) or "imagesTs" (labels in labelsTs). ``fold`` keeps only the
@@ -82,7 +82,7 @@ def find(root: Path, options: Mapping[str, Any]) -> list[Case]:
             f"{description.path}: numTraining is {description.training}, but imagesTr and labelsTr hold {len(names)} "
             "cases; correct the number, or add what is missing"
         )
-    return [
+    return Cases(
         RawCase(
             name,
             images / f"{name}_0000{ending}",
@@ -91,15 +91,16 @@ def find(root: Path, options: Mapping[str, Any]) -> list[Case]:
             description,
             options.get("instances", "components"),
         )
-        for name in _of_fold(names, options, images)
-    ]
+        for name in _of_fold(names, options, root)
+    )
 
 
 def load(case: RawCase) -> Sample:
     """Pixels and label image of one case.
 
     Of a volume, the middle slice across the axis of the coarsest spacing, which is the plane that nnU-Net's 2D network
-    sees; across the first axis (z) where spacings are equal or, in a TIFF, not known. No label decides which slice.
+    sees; across the first axis (z) where spacings are equal or, in a TIFF without ``NAME.json``, not known. No label
+    decides which slice.
     """
     image, file = str(case.image), str(case.label)
     labels, across = _stored(case.label)
@@ -111,16 +112,15 @@ def load(case: RawCase) -> Sample:
         count = labels.shape[across]
         labels, pixels = labels.take(count // 2, across), pixels.take(count // 2, across + 1)
         image, file = (f"{path} (slice {count // 2 + 1} of {count})" for path in (image, file))
-    return Sample(case.name, image, file, pixels, _cells(labels, case, file))
+    cells = _cells(labels, case, file)
+    return Sample(case.name, image, file, pixels, cells, instances=None if cells is labels else "labels")
 
 
 def _by_name(folder: Path, expression: str, pattern: str, description: Description) -> dict[str, list[Path]]:
     """Files of a folder by the names of their cases, in the order of the files."""
     paths: dict[str, list[Path]] = {}
     others = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith("."):
-            continue
+    for path in listed(folder):
         if match := re.fullmatch(expression, path.name):
             paths.setdefault(match["name"], []).append(path)
         elif path.suffix != ".json":  # spacings of TIFF files lie beside them
@@ -136,10 +136,15 @@ def _by_name(folder: Path, expression: str, pattern: str, description: Descripti
     return paths
 
 
-def _of_fold(names: list[str], options: Mapping[str, Any], folder: Path) -> list[str]:
-    """The names that the options ``fold`` or ``without_fold`` keep."""
+def _of_fold(names: list[str], options: Mapping[str, Any], root: Path) -> list[str]:
+    """The names that the options ``fold`` or ``without_fold`` keep: of nnU-Net's own file of folds, if there is one."""
     if not options.keys() & {"fold", "without_fold"}:
         return names
+    part, fold = ("val", options["fold"]) if "fold" in options else ("train", options["without_fold"])
+    for folder in (root, root.parent.parent / "nnUNet_preprocessed" / root.name):
+        if (folder / "splits_final.json").is_file():
+            return _listed_fold(folder / "splits_final.json", fold, part, names)
+    folder = root / options["folder"]
     if len(names) < _FOLDS:
         raise DataError(
             f"{folder}: holds {len(names)} cases, too few for {_FOLDS} folds; take out `fold` of the dataset"
@@ -148,8 +153,17 @@ def _of_fold(names: list[str], options: Mapping[str, Any], folder: Path) -> list
     from sklearn.model_selection import KFold
 
     folds = list(KFold(_FOLDS, shuffle=True, random_state=_FOLD_SEED).split(names))
-    kept = folds[options["fold"]][1] if "fold" in options else folds[options["without_fold"]][0]
-    return [names[index] for index in kept]
+    return [names[index] for index in folds[fold][part == "val"]]
+
+
+def _listed_fold(file: Path, fold: int, part: str, names: list[str]) -> list[str]:
+    try:
+        kept = set(json.loads(file.read_text(encoding="utf-8"))[fold][part])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{file}: has no fold {fold} ({type(error).__name__}: {error}); correct it") from error
+    if missing := sorted(kept - set(names)):
+        raise DataError(f"{file}: names the cases {examples(missing)}, which are not in imagesTr; correct it")
+    return sorted(kept)
 
 
 def _channel_paths(case: RawCase) -> list[Path]:
@@ -204,8 +218,12 @@ def _stored(path: Path) -> tuple[np.ndarray, int | None]:
     if path.name.endswith(_NIFTI):
         return _stored_nifti(path)
     array = read_label_image(path)
-    is_volume = is_tiff(path) and array.ndim == 3 and array.shape[2] > _MOST_COLOURS
-    return array, 0 if is_volume else None
+    if not (is_tiff(path) and array.ndim == 3 and array.shape[2] > _MOST_COLOURS):
+        return array, None
+    try:
+        return array, int(np.argmax(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["spacing"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return array, 0
 
 
 def _stored_nifti(path: Path) -> tuple[np.ndarray, int | None]:

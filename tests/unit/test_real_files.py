@@ -1,0 +1,294 @@
+"""Files as people's tools write them: each is read right, or refused with the option that says what is meant."""
+
+import json
+import uuid
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from frugalseg.data.checks import DataError
+from frugalseg.data.decode import read_image
+from frugalseg.data.prepare import prepare
+from frugalseg.data.readers import coco, monuseg
+from frugalseg.data.stores import open_images
+
+SPLIT = {"image": "{split}/{name}_im.png", "label": "{split}/{name}_gt.png"}
+
+
+def picture(seed, shape=(120, 120)):
+    return np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)
+
+
+def disc(shape, centre, radius):
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(y - centre[0], x - centre[1]) <= radius
+
+
+def save(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in {".tif", ".tiff"}:
+        tifffile.imwrite(path, array, **options)
+    else:
+        Image.fromarray(array).save(path, **options)
+
+
+def dataset_of(root, split=SPLIT, **options):
+    splits = {name: {key: value.replace("{split}", name) for key, value in split.items()} for name in ("train", "test")}
+    return {
+        **{"title": "Mine", "source": "path", "reader": "pairs", "root": str(root), "channels": "grey"},
+        "splits": splits,
+    } | options
+
+
+def read(root, labels, ending="png", **options):
+    """The report and the training labels of a dataset whose train and test image have these labels."""
+    for seed, split in enumerate(("train", "test")):
+        save(root / f"{split}/a{seed}_im.png", picture(seed, labels.shape[:2]))
+        save(root / f"{split}/a{seed}_gt.{ending}", labels)
+    split = SPLIT | {"label": "{split}/{name}_gt." + ending}
+    report = prepare(dataset_of(root, split, **options), "mine", "", root / "out/train", root / "out/test")
+    return report["splits"]["train"], open_images(root / "out/train")
+
+
+SQUARES = np.zeros((120, 120), np.uint8)
+for _row in range(4):
+    for _column in range(4):
+        SQUARES[8 + 28 * _row :, 8 + 28 * _column :][:14, :14] = 255
+
+
+@pytest.mark.parametrize("mask", [SQUARES, SQUARES > 0, SQUARES // 255], ids=["0 and 255", "one bit", "0 and 1"])
+def test_one_mask_for_all_cells_is_told_apart_by_an_option(tmp_path, mask):
+    number = int(mask.max())
+    with pytest.raises(
+        DataError, match=rf"a0_gt.png: the number {number} stands for 16 separate pieces; .*`instances: components`"
+    ):
+        read(tmp_path, mask)
+    report, store = read(tmp_path, mask, instances="components")
+    assert report["cells"] == 16
+    assert report["diameter"] == pytest.approx(15.8, abs=0.01)
+    assert len(np.unique(store.labels(0))) == 17
+    assert read(tmp_path, mask, instances="labels")[0]["cells"] == 1
+
+
+def test_a_mask_softened_by_jpeg_is_read_where_pieces_are_cells_and_refused_elsewhere(tmp_path):
+    with pytest.raises(
+        DataError, match=r"a0_gt.jpg: the label image was compressed with loss.*`instances: components`"
+    ):
+        read(tmp_path, SQUARES, "jpg")
+    report, _ = read(tmp_path, SQUARES, "jpg", instances="components")
+    assert (report["cells"], report["resolved"]["softened_label_images"]) == (16, 1)
+
+
+def test_a_speck_is_dropped_and_a_number_in_two_pieces_is_told_and_split_where_asked(tmp_path):
+    labels = np.zeros((160, 160), np.uint16)
+    labels[disc(labels.shape, (40, 40), 15)] = 3
+    labels[disc(labels.shape, (110, 110), 15)] = 3
+    labels[disc(labels.shape, (40, 120), 15)], labels[5, 80] = 7, 7
+    labels[disc(labels.shape, (110, 40), 9)] = 9
+    report, store = read(tmp_path, labels, "tif")
+    assert (report["cells"], report["resolved"]) == (3, {"cells_in_pieces": 1, "specks": 1})
+    assert store.labels(0)[5, 80] == 0
+    report, store = read(tmp_path, labels, "tif", instances="components")
+    assert (report["cells"], report["resolved"]) == (4, {"specks": 1})
+
+
+def test_every_numbering_gives_the_same_cells(tmp_path):
+    cells = np.zeros((60, 60), np.int64)
+    for number, place in enumerate([(5, 5), (5, 30), (30, 5), (30, 30)], start=1):
+        cells[place[0] : place[0] + 14 + number, place[1] : place[1] + 14] = number
+    written = {
+        "float": cells.astype(np.float32),
+        "whole double": cells.astype(np.float64),
+        "signed": cells.astype(np.int16),
+        "large numbers": cells.astype(np.uint32) * 1_000_003,
+        "grey saved as colour": np.stack([cells.astype(np.uint8)] * 3, axis=2),
+        "colours": np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255)], np.uint8)[cells],
+        "colours with alpha": np.array(
+            [(9, 9, 9, 0), (255, 0, 0, 255), (0, 255, 0, 255), (0, 0, 255, 255), (255, 0, 255, 255)], np.uint8
+        )[cells],
+    }
+    for name, labels in written.items():
+        report, store = read(tmp_path / name, labels, "tif")
+        np.testing.assert_array_equal(store.labels(0) > 0, cells > 0, err_msg=name)
+        assert report["cells"] == 4, name
+        assert all(len(np.unique(store.labels(0)[cells == number])) == 1 for number in range(1, 5)), name
+    assert report["resolved"] == {"colour_coded_label_images": 1}
+
+
+def test_another_background_than_0_is_asked_for(tmp_path):
+    labels = np.full((60, 60), 1, np.uint8)
+    labels[10:20, 10:20] = 2
+    with pytest.raises(DataError, match=r"no pixel is 0, and the number 1 lies all around; say `background: 1`"):
+        read(tmp_path, labels)
+    report, store = read(tmp_path, labels, background=1)
+    assert report["cells"] == 1
+    assert (store.labels(0) > 0).sum() == 100
+    assert read(tmp_path, labels, background=0)[0]["cells"] == 2
+    signed = labels.astype(np.int32) - 2
+    with pytest.raises(DataError, match=r"negative numbers \(down to -1\); .*`background: -1`"):
+        read(tmp_path / "signed", signed, "tif")
+    assert read(tmp_path / "signed", signed, "tif", background=-1)[0]["cells"] == 1
+
+
+def test_images_without_a_cell_are_examples_of_background_unless_the_dataset_says_otherwise(tmp_path):
+    save(tmp_path / "train/blank_im.png", np.zeros((60, 60), np.uint8))
+    save(tmp_path / "train/blank_gt.png", np.zeros((60, 60), np.uint8))
+    labels = np.zeros((60, 60), np.uint8)
+    labels[5:20, 5:20] = 1
+    report, _ = read(tmp_path, labels)
+    assert (report["images"], report["cells"], report["resolved"]) == (2, 1, {"images_without_cells": 1})
+    report, _ = read(tmp_path, labels, without_cells="leave_out")
+    assert (report["images"], report["resolved"]) == (1, {"images_without_cells": 1})
+    with pytest.raises(DataError, match=r"blank_gt.png: the label image is empty .*`without_cells: keep`"):
+        read(tmp_path, labels, without_cells="refuse")
+
+
+def ome_of_three_files(own, names, identifiers):
+    planes = "".join(
+        f'<TiffData FirstC="{c}" FirstT="0" FirstZ="0" IFD="0" PlaneCount="1"><UUID FileName="{name}">{identifier}</UUID>'
+        "</TiffData>"
+        for c, (name, identifier) in enumerate(zip(names, identifiers, strict=True))
+    )
+    channels = "".join(f'<Channel ID="Channel:0:{c}" SamplesPerPixel="1"/>' for c in range(len(names)))
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        f'UUID="{identifiers[own]}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+        f'SizeX="60" SizeY="40" SizeZ="1" SizeC="{len(names)}" SizeT="1">{channels}{planes}</Pixels></Image></OME>'
+    )
+
+
+@pytest.mark.parametrize("present", [3, 1], ids=["all files are there", "the others are missing"])
+def test_of_an_ome_tiff_of_several_files_each_is_its_own_pixels(tmp_path, present):
+    names = [f"channel{c}.ome.tif" for c in range(3)]
+    identifiers = [f"urn:uuid:{uuid.uuid4()}" for _ in names]
+    for c in range(3 - present, 3):
+        description = ome_of_three_files(c, names, identifiers)
+        save(tmp_path / names[c], np.full((40, 60), 60 * (c + 1), np.uint8), description=description, metadata=None)
+    for c in range(3 - present, 3):
+        pixels = read_image(tmp_path / names[c])
+        assert pixels.shape == (1, 40, 60)
+        assert pixels.mean() == 60 * (c + 1)
+
+
+ORIENTATIONS = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.T,
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: upright[::-1, ::-1].T,
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+def test_an_image_is_turned_as_its_file_says(tmp_path, orientation, ending):
+    upright = np.zeros((64, 64), np.uint8)
+    upright[8:24, 40:56] = 255
+    stored = np.ascontiguousarray(ORIENTATIONS[orientation](upright))
+    if ending == "tif":
+        save(tmp_path / "a.tif", stored, extratags=[(274, 3, 1, orientation, True)])
+    else:
+        exif = Image.Exif()
+        exif[274] = orientation
+        save(tmp_path / f"a.{ending}", stored, exif=exif)
+    pixels = read_image(tmp_path / f"a.{ending}")[0]
+    assert pixels[8:24, 40:56].mean() > 250
+    assert pixels[:, :36].mean() < 5
+
+
+def test_an_image_that_was_annotated_lying_on_its_side_is_left_so(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    save(tmp_path / "a.jpg", picture(0, (40, 60)), exif=exif)
+    assert read_image(tmp_path / "a.jpg", shape=(60, 40)).shape == (1, 60, 40)
+    assert read_image(tmp_path / "a.jpg", shape=(40, 60)).shape == (1, 40, 60)
+
+
+def test_a_folder_that_cellpose_has_worked_in(tmp_path):
+    labels = np.zeros((60, 60), np.uint16)
+    labels[5:20, 5:20] = 1
+    for seed, split in enumerate(("train", "test")):
+        for name in ("a", "b"):
+            save(tmp_path / f"{split}/{name}{seed}.tif", picture(10 * seed + ord(name), (60, 60)))
+            save(tmp_path / f"{split}/{name}{seed}_masks.tif", labels)
+            save(tmp_path / f"{split}/{name}{seed}_flows.tif", np.zeros((3, 60, 60), np.float32))
+            np.save(tmp_path / f"{split}/{name}{seed}_seg.npy", {"masks": labels}, allow_pickle=True)
+    split = {"image": "{split}/{name}.tif", "label": "{split}/{name}_masks.tif"}
+    report = prepare(dataset_of(tmp_path, split), "mine", "", tmp_path / "out/train", tmp_path / "out/test")
+    assert (report["splits"]["train"]["images"], report["splits"]["train"]["resolved"]) == (2, {"by_products": 2})
+    dataset = dataset_of(tmp_path, split, exclude="*_flows.tif")
+    report = prepare(dataset, "mine", "", tmp_path / "out/train", tmp_path / "out/test")
+    assert report["splits"]["train"]["resolved"] == {"excluded": 2}
+    save(tmp_path / "train/other_flows.tif", picture(9, (60, 60)))
+    with pytest.raises(DataError, match=r"train/other_flows.tif: has no label"):
+        prepare(dataset_of(tmp_path, split), "mine", "", tmp_path / "out/train", tmp_path / "out/test")
+
+
+def test_an_image_of_livecell_that_is_named_twice_is_one(tmp_path):
+    save(tmp_path / "images/h.png", picture(0, (60, 60)))
+    box = [5, 5, 25, 5, 25, 25, 5, 25]
+    images = [{"id": number, "file_name": "h.png", "height": 60, "width": 60} for number in (742297, 1012330)]
+    objects = [
+        {"id": number, "image_id": image["id"], "iscrowd": 0, "segmentation": [box]}
+        for number, image in enumerate(images)
+    ]
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": objects}))
+    cases = coco.find(tmp_path, {"annotations": "a.json", "images": "images"})
+    assert len(cases) == 1
+    assert cases.notes == {"images_named_twice": 1}
+    assert coco.load(cases[0]).labels.max() == 1
+    # Of two entries the one with more objects is taken.
+    objects.append({"id": 2, "image_id": 1012330, "iscrowd": 0, "segmentation": [[40, 40, 50, 40, 50, 50]]})
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": objects}))
+    (case,) = coco.find(tmp_path, {"annotations": "a.json", "images": "images"})
+    assert coco.load(case).labels.max() == 2
+
+
+def test_masks_of_cvat_are_marked_as_crowds_and_are_cells(tmp_path):
+    save(tmp_path / "images/a.png", picture(0, (60, 60)))
+    annotations = [{"id": 0, "image_id": 1, "iscrowd": 0, "segmentation": [[2, 2, 12, 2, 12, 12, 2, 12]]}]
+    for number in range(1, 4):
+        start = 60 * 15 * number
+        counts = [start, 10, 50, 10, 60 * 60 - start - 70]
+        annotations.append(
+            {"id": number, "image_id": 1, "iscrowd": 1, "segmentation": {"size": [60, 60], "counts": counts}}
+        )
+    content = {"images": [{"id": 1, "file_name": "a.png", "height": 60, "width": 60}], "annotations": annotations}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    options = {"annotations": "a.json", "images": "images"}
+    with pytest.raises(DataError, match=r"a.json: 3 of 4 annotations have iscrowd, .*`crowds: objects`"):
+        coco.find(tmp_path, options)
+    (case,) = coco.find(tmp_path, options | {"crowds": "objects"})
+    assert coco.load(case).labels.max() == 4
+
+
+def test_aperio_regions_of_every_kind(tmp_path):
+    def region(points, **attributes):
+        text = "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in points)
+        said = " ".join(f'{key}="{value}"' for key, value in attributes.items())
+        return f"<Region {said}><Vertices>{text}</Vertices></Region>"
+
+    def square(low, high):
+        return [(low, low), (high, low), (high, high), (low, high)]
+
+    regions = [
+        region(square(10, 30), Type=0, NegativeROA=0),
+        region(square(16, 24), Type=0, NegativeROA=1),
+        region([(40, 40), (60, 60)], Type=2, NegativeROA=0),
+        region([(70, 70), (75, 75)], Type=3, NegativeROA=0),
+        region([(70, 10), (80, 20)], Type=1),
+        region(square(18, 22), Type=0),
+    ]
+    save(tmp_path / "a.tif", picture(0, (90, 90)))
+    text = f"<Annotations><Annotation><Regions>{''.join(regions)}</Regions></Annotation></Annotations>"
+    (tmp_path / "a.xml").write_text(text)
+    (case,) = monuseg.find(tmp_path, {"folder": "."})
+    sample = monuseg.load(case)
+    areas = np.bincount(sample.labels.ravel())[1:].tolist()
+    # The last one lies in the hole.
+    assert areas == [336, pytest.approx(314, abs=6), 100, 16]
+    assert sample.notes == {"holes": 1, "marks_left_out": 1}
