@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from frugalseg.answers.segmentations_figure import draw_segmentations
-from frugalseg.data.stores import open_images
+from frugalseg.data.stores import open_images, read_table
 from frugalseg.evaluation.samples import evenly_spaced, most_changed, segment_samples
 from frugalseg.reporting import style
 from frugalseg.runtime.device import claim_device
@@ -18,7 +16,7 @@ block, recipe, files = snakemake.params.figure, snakemake.params.recipe, snakema
 changed, count = block.get("changed"), block["images"]
 tests = {test: open_images(Path(path).parent) for test, path in zip(block["tests"], files.images, strict=True)}
 if changed:
-    before, after = (dict(zip(tests, map(pd.read_csv, paths), strict=True)) for paths in (files.before, files.after))
+    before, after = (dict(zip(tests, map(read_table, paths), strict=True)) for paths in (files.before, files.after))
     chosen = {test: most_changed(before[test], after[test], changed["metric"], count) for test in tests}
 else:
     chosen = {test: evenly_spaced(len(images), count) for test, images in tests.items()}

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
+from frugalseg.data.stores import read_table
 from frugalseg.runtime.logs import record
 from frugalseg.selection import coresets, select
 
@@ -20,7 +20,7 @@ selection = select(
     method,
     None if features is None else torch.from_numpy(np.load(features)),
     int(snakemake.wildcards.get("seed", 0)),
-    patches=pd.read_csv(snakemake.input.patches),
+    patches=read_table(snakemake.input.patches),
     **options,
 )
 coresets.check_images(selection, snakemake.params.get("images", 0), snakemake.wildcards.dataset)

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from frugalseg.answers.widths import analyse, read_published
 from frugalseg.answers.widths_text import to_latex, to_markdown
+from frugalseg.data.stores import read_table
 from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 from frugalseg.study.experiments import width_models
@@ -13,7 +12,7 @@ from frugalseg.study.experiments import width_models
 record(snakemake.log[0])
 block = snakemake.params.block
 metrics = dict(zip(width_models(block), snakemake.input.metrics, strict=True))
-found = analyse(pd.read_csv(snakemake.input.scores), pd.read_csv(snakemake.input.networks), block, metrics)
+found = analyse(read_table(snakemake.input.scores), read_table(snakemake.input.networks), block, metrics)
 found.choices.to_csv(snakemake.output.choices, index=False)
 found.accuracy.to_csv(snakemake.output.accuracy, index=False)
 found.networks.to_csv(snakemake.output.csv, index=False)

@@ -4,15 +4,20 @@ import json
 import uuid
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
 
+from frugalseg.answers.scores import read_scores
 from frugalseg.data.checks import DataError
 from frugalseg.data.decode import read_image
+from frugalseg.data.patches import cut
 from frugalseg.data.prepare import prepare
 from frugalseg.data.readers import coco, monuseg
-from frugalseg.data.stores import open_images
+from frugalseg.data.stores import open_images, read_table
+from frugalseg.selection import select
+from frugalseg.selection.coresets import take
 
 SPLIT = {"image": "{split}/{name}_im.png", "label": "{split}/{name}_gt.png"}
 
@@ -206,6 +211,37 @@ def test_an_image_that_was_annotated_lying_on_its_side_is_left_so(tmp_path):
     save(tmp_path / "a.jpg", picture(0, (40, 60)), exif=exif)
     assert read_image(tmp_path / "a.jpg", shape=(60, 40)).shape == (1, 60, 40)
     assert read_image(tmp_path / "a.jpg", shape=(40, 60)).shape == (1, 40, 60)
+
+
+NAMES = ["2.1", "2.10", "007", "7", "1e3", "1000", "NA", "nan", "3.4"]
+
+
+def test_names_are_text_from_the_files_to_the_patches_a_chain_trains_on(tmp_path):
+    labels = np.zeros((60, 60), np.uint16)
+    labels[5:20, 5:20] = 1
+    for seed, name in enumerate(NAMES):
+        save(tmp_path / f"train/{name}_im.png", picture(seed, (60, 60)))
+        save(tmp_path / f"train/{name}_gt.png", labels)
+    save(tmp_path / "test/t_im.png", picture(99, (60, 60)))
+    save(tmp_path / "test/t_gt.png", labels)
+    prepare(dataset_of(tmp_path), "mine", "", tmp_path / "out/train", tmp_path / "out/test")
+    assert open_images(tmp_path / "out/train").names == sorted(NAMES)
+    cut(open_images(tmp_path / "out/train"), tmp_path / "patches", size=32, stride=32)
+    patches = read_table(tmp_path / "patches/patches.csv")
+    assert patches["image"].unique().tolist() == sorted(NAMES)
+    for seed in range(3):
+        selection = select("few", None, seed, patches=patches)
+        one = take(selection, "few", 1, 10)
+        assert len(one) == 4
+        assert patches["image"].iloc[one].nunique() == 1
+
+
+def test_scores_of_images_whose_names_look_like_numbers_are_those_of_each(tmp_path):
+    table = pd.DataFrame({"image": NAMES, "hd95": [1.5, np.nan, *range(len(NAMES) - 2)]})
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    assert read_scores([tmp_path / "mine.csv"] * 2, "hd95").shape == (2, len(NAMES))
+    assert read_table(tmp_path / "mine.csv")["image"].tolist() == NAMES
+    assert read_table(tmp_path / "mine.csv")["hd95"].isna().sum() == 1
 
 
 def test_a_folder_that_cellpose_has_worked_in(tmp_path):

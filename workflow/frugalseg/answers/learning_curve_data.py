@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from frugalseg.answers.scores import read_scores
 from frugalseg.chains import parse
+from frugalseg.data.stores import read_table
 from frugalseg.selection.coresets import load, take
 from frugalseg.study.experiments import curve_chains, curve_models
 from frugalseg.study.lineage import Model
@@ -71,8 +72,8 @@ def read_curve(
         no more cells than the one before.
     """
     chains = curve_chains(block)
-    shares = image_shares(pd.read_csv(patches)["image"])
-    cells = pd.read_csv(images).set_index("image")["cells"]
+    shares = image_shares(read_table(patches)["image"])
+    cells = read_table(images).set_index("image")["cells"]
     orders = [load(Path(path)) for path in coresets]
     rows = []
     for chain in chains:

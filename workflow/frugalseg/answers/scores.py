@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from frugalseg.data.stores import read_table
+
 
 def read_metrics(path: str | Path, metrics: Sequence[str]) -> pd.DataFrame:
     """Some columns of one model's CSV, a row an image; a ValueError says what is missing and what to do."""
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path}: no such file; evaluate this model first")
-    table = pd.read_csv(path)
+    table = read_table(path)
     if table.empty:
         raise ValueError(f"{path}: has no row, so there is no mean over test images; check the test split")
     missing = [metric for metric in metrics if metric not in table.columns]

@@ -20,6 +20,7 @@ import pandas as pd
 
 IMAGE_COLUMNS = ["image", "channels", "height", "width", "cells", "diameter"]
 PATCH_COLUMNS = ["patch", "image", "y", "x", "cells", "diameter"]
+_TEXT = ("image", "dataset", "test", "recipe", "chain")
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
@@ -83,7 +84,7 @@ def open_patches(folder: str | Path) -> Patches:
     """Patches of the store in `folder`, memory-mapped read-only."""
     folder = Path(folder)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels", "flows")}
-    table = _read_table(folder / "patches.csv")
+    table = read_table(folder / "patches.csv")
     lengths = {name: len(array) for name, array in arrays.items()} | {"table": len(table)}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{folder}: the parts of this patch store differ in length ({lengths}); cut the patches again")
@@ -94,7 +95,7 @@ def open_images(folder: str | Path) -> Images:
     """Images of the store in `folder`, memory-mapped read-only."""
     folder = Path(folder)
     images = Images(
-        _read_table(folder / "images.csv"),
+        read_table(folder / "images.csv"),
         np.load(folder / "pixels.npy", mmap_mode="r"),
         np.load(folder / "labels.npy", mmap_mode="r"),
     )
@@ -188,6 +189,13 @@ class PatchWriter:
             _remove_partials(self._folder, names)
 
 
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A table of images, of patches or of their scores; names stay text that look like numbers ("007") or like none ("NA")."""
+    numbers = [column for column in pd.read_csv(path, nrows=0).columns if column not in _TEXT]
+    absent = {column: ["", "nan", "NaN"] for column in numbers}
+    return pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=absent)
+
+
 def measure_cells(labels: np.ndarray) -> tuple[int, float]:
     """Number of cells of a label image (H, W) and the mean of their ``2 sqrt(area / pi)`` in pixels, 0 if there is none."""
     areas = np.unique(labels[labels > 0], return_counts=True)[1]
@@ -227,11 +235,6 @@ class _FlatArray:
         np.lib.format.write_array_header_1_0(
             self._file, {"descr": description, "fortran_order": False, "shape": (self._length,)}
         )
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    # Names of images may look like numbers ("007") or like missing values ("NA").
-    return pd.read_csv(path, dtype={"image": str}, keep_default_na=False)
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
