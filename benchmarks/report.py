@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from frugalseg.reporting.versions import versions
+from frugalseg.runtime.files import replacing
 from roofline import Machine
 
 PEERS = ("cellpose", "pycocotools", "opencv-python-headless")
@@ -39,22 +40,17 @@ def describe(machine: Machine, threads: int, repeats: int) -> dict[str, str]:
 
 def write_csv(path: Path, description: Mapping[str, str], rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows of equal keys under a header of comment lines."""
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         file.writelines(f"# {name}: {value}\n" for name, value in description.items())
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file and move it into place."""
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def markdown(rows: Iterable[Mapping[str, object]]) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 from frugalseg.reporting.crate import describe_study
 from frugalseg.reporting.records import files_of_models, record_of
 from frugalseg.runtime.device import choose_device
+from frugalseg.runtime.files import write_json
 from frugalseg.runtime.logs import record
-from frugalseg.runtime.provenance import sha256_of, surroundings, write_json
+from frugalseg.runtime.provenance import sha256_of, surroundings
 
 record(snakemake.log[0])
 config, records = snakemake.config, snakemake.output.records

@@ -1,7 +1,7 @@
 """A model between a parent and its child, from their weights."""
 
 from frugalseg.runtime.logs import record
-from frugalseg.training.interpolation import interpolate_stage
+from frugalseg.training.untrained import interpolate_stage
 
 record(snakemake.log[0])
 interpolate_stage(

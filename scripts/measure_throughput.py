@@ -7,8 +7,8 @@ import torch
 
 from frugalseg.plan.throughput import measure
 from frugalseg.runtime.device import claim_device
+from frugalseg.runtime.files import write_json
 from frugalseg.runtime.logs import record
-from frugalseg.runtime.provenance import write_json
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)

@@ -9,8 +9,8 @@ from test_keep import fine_tuned, parent_of
 
 from frugalseg import models
 from frugalseg.training import checkpoints
-from frugalseg.training.interpolation import interpolate, interpolate_stage
 from frugalseg.training.loop import LOG_COLUMNS
+from frugalseg.training.untrained import interpolate, interpolate_stage
 
 RECIPE = {"arch": "cpnet", "channels": 2, "target": "flows", "widths": [4, 8], "crop": 16}
 

@@ -10,9 +10,10 @@ import yaml
 from frugalseg.plan.models import folder_of
 from frugalseg.reporting.crate import REPORT, describe_study
 from frugalseg.reporting.records import files_of_models, models_of_study, record_of
+from frugalseg.runtime import provenance
+from frugalseg.runtime.files import write_json
 from frugalseg.runtime.provenance import sha256_of, surroundings
 from frugalseg.study.load import complete
-from frugalseg.training import provenance
 
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
 
@@ -28,7 +29,7 @@ def config(root, tmp_path, monkeypatch):
         description = provenance.describe(
             chain=chain, recipe=recipe, config=used, seed=seed, device="cpu", seconds=1.5, precision="float32"
         )
-        provenance.write(description, folder / "model.json")
+        write_json(description, folder / "model.json")
         (folder / "model.pt").write_text(f"{recipe} {chain} {seed}")
     tables = Path("results/tiny/tables")
     tables.mkdir()

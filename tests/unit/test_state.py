@@ -33,7 +33,7 @@ RUNS = textwrap.dedent("""
     from frugalseg import models
     from frugalseg.data.stores import Patches
     from frugalseg.training import loop
-    from frugalseg.training.feed import Feed
+    from frugalseg.training.sampling import Feed
     from frugalseg.training.optimiser import MomentumSGD
     from frugalseg.training.recipe import Recipe
     from frugalseg.training.sampling import Source

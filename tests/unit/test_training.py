@@ -13,7 +13,9 @@ import torch
 
 from frugalseg import models
 from frugalseg.data.stores import Patches
-from frugalseg.training import checkpoints, provenance
+from frugalseg.runtime import provenance
+from frugalseg.runtime.files import write_json
+from frugalseg.training import checkpoints
 from frugalseg.training.loop import train
 from frugalseg.training.losses import flow_and_logit_loss
 from frugalseg.training.recipe import Recipe
@@ -281,7 +283,7 @@ def test_provenance_is_json(tmp_path):
     description = provenance.describe(
         chain="cyto@dq10", recipe="small", config={"steps": 3}, seed=1, device="cpu", seconds=2.5
     )
-    provenance.write(description, tmp_path / "model.json")
+    write_json(description, tmp_path / "model.json")
     read = json.loads((tmp_path / "model.json").read_text())
     assert read == description
     assert (

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from frugalseg.data.stores import Patches
-from frugalseg.training.feed import Feed
-from frugalseg.training.sampling import Sampler, Source
+from frugalseg.training.sampling import Feed, Sampler, Source
 
 COUNT = 12
 

@@ -14,7 +14,7 @@ from frugalseg.plan import throughput
 from frugalseg.plan.costs import Cost, costs
 from frugalseg.plan.models import requested_models, with_parents
 from frugalseg.runtime.device import choose_device
-from frugalseg.runtime.provenance import write_json
+from frugalseg.runtime.files import write_json
 from frugalseg.study.load import complete, read
 
 _HEADER = f"{'':<20}{'models':>8}{'new':>8}{'done':>8}{'steps':>14}"

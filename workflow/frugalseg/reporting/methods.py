@@ -161,7 +161,7 @@ def _training(config: Mapping[str, Any]) -> dict[str, Any]:
             if "interpolate" not in recipes[name]
         ],
         "interpolations": {
-            name: prose.fragment(literals("training.interpolation")["METHODS"], **recipes[name]["interpolate"])
+            name: prose.fragment(literals("training.untrained")["METHODS"], **recipes[name]["interpolate"])
             for name in names
             if "interpolate" in recipes[name]
         },

@@ -77,7 +77,7 @@ def files_of_models(config: Mapping[str, Any]) -> list[str]:
 
 
 def description_of(model: Model, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What lies beside a model, see `frugalseg.training.provenance.describe`."""
+    """What lies beside a model, see `frugalseg.runtime.provenance.describe`."""
     return json.loads((folder_of(model, "models", config) / "model.json").read_text(encoding="utf-8"))
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import matplotlib
 
+from frugalseg.runtime.files import replacing
+
 #: Okabe and Ito's colours that read without full colour vision, ordered so that neighbours differ in lightness too.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -62,7 +64,5 @@ def save(figure: matplotlib.figure.Figure, *paths: str | Path) -> None:
     for path in map(Path, paths):
         if path.suffix not in _METADATA:
             raise ValueError(f"{path}: figures are written as .png or .svg")
-        partial = path.with_name(f"{path.name}.partial")
-        with matplotlib.rc_context(STYLE):
+        with replacing(path) as partial, matplotlib.rc_context(STYLE):
             figure.savefig(partial, format=path.suffix[1:], metadata=_METADATA[path.suffix])
-        partial.replace(path)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
 #: Where a job runs, what it logs and how it writes a file cannot change a result.
-HARMLESS = ("frugalseg.runtime", "frugalseg.training.progress", "frugalseg.training.provenance")
+HARMLESS = ("frugalseg.runtime",)
 
 #: The module that fills in templates: with it they are part of the code.
 PROSE = "frugalseg.reporting.prose"

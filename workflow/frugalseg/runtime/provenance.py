@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -37,18 +36,7 @@ def package_versions() -> dict[str, str]:
 
 
 def surroundings(device: str | torch.device) -> dict[str, Any]:
-    """What this process runs on.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        Where it computes.
-
-    Returns
-    -------
-    dict
-        JSON types: ``versions``, ``revision`` (see `revision`), ``device`` (its name) and ``threads``.
-    """
+    """What this process runs on, in JSON types: versions, revision of the code, name of the device, threads."""
     return {
         "versions": package_versions(),
         "revision": revision(Path(__file__).parent),
@@ -75,13 +63,18 @@ def revision(folder: Path) -> str | None:
         return None
 
 
-def write_json(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write JSON, complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+def describe(
+    *, chain: str, recipe: str, config: Mapping[str, Any], seed: int, device: str | torch.device, **measured: Any
+) -> dict[str, Any]:
+    """Provenance of a model, for the JSON file beside it: its name, the config keys used, surroundings, what the run found."""
+    return {
+        "chain": chain,
+        "recipe": recipe,
+        "config": dict(config),
+        "seed": seed,
+        **surroundings(device),
+        **measured,
+    }
 
 
 def sha256_of(path: Path) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.chains import IMAGE_SELECTORS
+from frugalseg.runtime.files import replacing
 from frugalseg.selection import Selection
 
 
@@ -102,10 +103,8 @@ def check_images(selection: Selection, images: int, dataset: str) -> None:
 
 def save(path: Path, selection: Selection) -> None:
     """Write a selection to an ``.npz`` file: arrays ``order`` and ``bins``, int64."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, order=selection.order.numpy(), bins=selection.bins.numpy())
-    partial.replace(path)
 
 
 def load(path: Path) -> Selection:

@@ -14,6 +14,7 @@ import torch
 
 from frugalseg.data.stores import Patches
 from frugalseg.models.mae import standardize, three_channels
+from frugalseg.runtime.files import replacing
 
 if TYPE_CHECKING:
     # Importing transformers takes seconds, which readers of this module who embed nothing should not pay.
@@ -149,14 +150,10 @@ def save_features(path: str | Path, features: np.ndarray, table: pd.DataFrame) -
         raise ValueError(f"{path}: features are stored as .npy; give a path that ends in it")
     if len(features) != len(table):
         raise ValueError(f"{path}: {len(features)} features for {len(table)} patches; embed the patches again")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table_path = path.with_suffix(".csv")
-    partial, table_partial = (file.with_name(file.name + ".partial") for file in (path, table_path))
-    with partial.open("wb") as file:
-        np.save(file, np.asarray(features, dtype=np.float32))
-    table.to_csv(table_partial, index=False, lineterminator="\n")
-    partial.replace(path)
-    table_partial.replace(table_path)
+    with replacing(path.with_suffix(".csv")) as table_partial, replacing(path) as partial:
+        with partial.open("wb") as file:
+            np.save(file, np.asarray(features, dtype=np.float32))
+        table.to_csv(table_partial, index=False, lineterminator="\n")
 
 
 def _token_noise(count: int, tokens: int, mask_ratio: float, seed: int) -> torch.Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from frugalseg.runtime.files import write_text
+
 Schema = Mapping[str, Any]
 
 #: Written below the repository.
@@ -192,9 +194,7 @@ def _quoted(values: Iterable[Any], last: str) -> str:
 
 def main() -> None:
     """Write the reference to docs/config.md of the working directory."""
-    partial = PAGE.with_name(PAGE.name + ".partial")
-    partial.write_text(reference(Path()), encoding="utf-8")
-    partial.replace(PAGE)
+    write_text(reference(Path()), PAGE)
 
 
 if __name__ == "__main__":

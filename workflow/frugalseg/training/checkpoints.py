@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from frugalseg.runtime.files import replacing
 
 
 def save(model: nn.Module, path: str | Path) -> None:
@@ -49,17 +50,9 @@ def load(path: str | Path, model: nn.Module) -> None:
 
 
 def write_tensors(content: dict[str, Any], path: Path) -> None:
-    """Write a dictionary that loads with ``weights_only=True``; `path` never holds half a file.
-
-    The bytes are on the disk before the file gets its name, so that not even a power cut leaves half a file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    """Write a dictionary that loads with ``weights_only=True``, complete or not at all."""
+    with replacing(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

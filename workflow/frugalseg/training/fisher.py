@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.training.anchor import batch_norms
-from frugalseg.training.feed import Crops
 from frugalseg.training.losses import Loss
+from frugalseg.training.sampling import Crops
 
 
 def fisher_information(network: nn.Module, loss: Loss, crops: Iterable[Crops]) -> dict[str, Tensor]:

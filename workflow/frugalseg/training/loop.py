@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from frugalseg.data.stores import Patches
+from frugalseg.runtime.files import write_text
+from frugalseg.runtime.progress import Progress
 from frugalseg.training.distributed import leads, of_first
-from frugalseg.training.progress import Progress
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import LOG_COLUMNS, Run
 from frugalseg.training.sampling import Count, Source
@@ -144,8 +145,6 @@ def train(
 
 
 def write_log(rows: Sequence[Sequence[float]], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    """Write ``log.csv``, rows of `LOG_COLUMNS`."""
     lines = [",".join("" if math.isnan(value) else f"{value:.8g}" for value in row) for row in rows]
-    partial.write_text("\n".join([",".join(LOG_COLUMNS), *lines]) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text("\n".join([",".join(LOG_COLUMNS), *lines]) + "\n", path)

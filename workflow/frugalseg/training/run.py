@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -24,16 +24,14 @@ from frugalseg.training.anchor import Anchor
 from frugalseg.training.average import WeightAverage
 from frugalseg.training.distillation import Distillation
 from frugalseg.training.distributed import SharedNetwork, of_first, processes
-from frugalseg.training.feed import Crops, Feed
 from frugalseg.training.fisher import fisher_information
 from frugalseg.training.frozen import freeze
 from frugalseg.training.keep import Keep
-from frugalseg.training.losses import LOSSES
+from frugalseg.training.losses import LOSSES, unit_flow_errors
 from frugalseg.training.optimiser import build as build_optimiser
 from frugalseg.training.recipe import Recipe
-from frugalseg.training.sampling import Batch, Sampler, Source
+from frugalseg.training.sampling import Batch, Crops, Feed, Sampler, Source
 from frugalseg.training.state import stamp_of
-from frugalseg.training.supervision import Supervision, supervised_steps
 from frugalseg.training.validation import validation_loss
 
 COMMON_DIAMETERS = {"cellpose": 30.0, "ucell": 35.0}
@@ -46,6 +44,8 @@ METHODS = {
 """What the augmentations do to patches."""
 SMALLEST_DIAMETER = 5.0
 """Diameters below this count as this, so that specks are not magnified without bound."""
+# An image whose flows are good enough is trained on all the same this often (Kuang et al. 2026).
+_EXPLORATION = 0.5
 LOG_COLUMNS = ("step", "epoch", "lr", "train_loss", "validation_loss")
 
 
@@ -266,6 +266,78 @@ class Run:
     def seconds(self) -> float:
         """Wall time, the parts of killed runs that counted included."""
         return self.earlier_seconds + time.monotonic() - self.start
+
+
+class Supervision:
+    """Forward passes of the optimiser steps of a run.
+
+    Most networks learn from a batch once. A recursive one (with attributes ``recursion``, ``carry`` and ``halting``, such as
+    `frugalseg.models.ucell.UCell`) learns from it M times, each time from the state where the time before ended. With a
+    threshold for halting, images whose flow error is below it leave the batch, half of them each time.
+
+    `network` is what is called: `model`, or what shares it among processes. `images` are those of the last forward pass. The
+    generator says which images go on though they may halt.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        model: nn.Module,
+        network: nn.Module,
+        predict: Callable[..., Any],
+        generator: torch.Generator,
+    ) -> None:
+        self._feed, self._model, self._network = feed, model, network
+        self._predict, self._generator = predict, generator
+        self._recursive = hasattr(model, "initial_state")
+        self.images: Tensor | None = None
+        self._crops: Crops | None = None
+        self._state: Tensor | None = None
+        self._made = 0
+
+    @property
+    def between_batches(self) -> bool:
+        """Whether the next step takes a new batch: where a run can be interrupted."""
+        return self._crops is None
+
+    def forward(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Output of the network with the labels and flows that it is to have; see :mod:`frugalseg.training.losses`."""
+        if not self._recursive:
+            self.images, labels, flows = self._feed.take()
+            return self._predict(self._network, self.images), labels, flows
+        if self._crops is None:
+            self._crops, self._made = self._feed.take(), 0
+        self.images, labels, flows = self._crops
+        if self._made == 0 or not self._model.carry:
+            self._state = self._network.initial_state(self.images)
+        output, self._state = self._predict(self._network, self.images, self._state)
+        self._made += 1
+        if self._made == supervised_steps(self._model):
+            self._crops = None
+        elif self._model.halting:
+            self._halt(output.detach())
+        return output, labels, flows
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers between batches."""
+        return {"generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where a supervision of the same run was, between batches."""
+        self._generator.set_state(state["generator"])
+
+    def _halt(self, output: Tensor) -> None:
+        """Take images that are good enough out of the batch."""
+        _, labels, flows = self._crops
+        drawn = torch.rand(len(labels), generator=self._generator).to(labels.device)
+        goes_on = (unit_flow_errors(output, labels, flows) >= self._model.halting) | (drawn < _EXPLORATION)
+        self._crops = tuple(part[goes_on] for part in self._crops) if goes_on.any() else None
+        self._state = self._state[goes_on]
+
+
+def supervised_steps(model: nn.Module) -> int:
+    """Optimiser steps that a network makes with a batch: M of a recursive one, else one."""
+    return model.recursion.supervised if hasattr(model, "recursion") else 1
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:

@@ -1,9 +1,11 @@
-"""Batches of training patches, drawn from several sources without replacement."""
+"""Batches of training patches: drawn from several sources without replacement, and prepared ahead in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,44 +13,23 @@ from torch import Tensor
 
 from frugalseg.data.stores import Patches
 
+Crops = tuple[Tensor, Tensor, Tensor]
+"""Images, labels and flows of one step, as the network is given them."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """Patches of one data set that a stage trains on.
-
-    Attributes
-    ----------
-    name : str
-        As the chain spells it, for messages and counts.
-    patches : Patches
-        The store.
-    indices : ndarray or LongTensor
-        (M,) rows of the store that were selected.
-    share : float or None
-        Percent of every batch; None: drawn in proportion, together with the other sources that have no share.
-    """
+    """Selected patches of one dataset, in `share` percent of every batch; without, in proportion to their number."""
 
     name: str
     patches: Patches
-    indices: np.ndarray | Tensor
+    indices: np.ndarray | Tensor  # (M,) rows of the store
     share: float | None = None
 
 
 @dataclass(frozen=True)
 class Count:
-    """What became of the selected patches of one source.
-
-    Attributes
-    ----------
-    source : str
-        Name of the source.
-    given : int
-        Patches selected.
-    left_out : int
-        Those with fewer cells than training asks for.
-    used : int
-        The others.
-    """
+    """How many patches of a source were given, left out for having too few cells, and used."""
 
     source: str
     given: int
@@ -58,14 +39,12 @@ class Count:
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches of one step, as stored: images (B, C, H, W) float16, labels (B, H, W) int32, flows (B, 2, H, W) float16,
-    and the mean diameter of each patch in pixels (B,) float32, 0 where there is no cell.
-    """
+    """Patches of one step, as stored."""
 
-    images: Tensor
-    labels: Tensor
-    flows: Tensor
-    diameters: Tensor
+    images: Tensor  # (B, C, H, W) float16
+    labels: Tensor  # (B, H, W) int32
+    flows: Tensor  # (B, 2, H, W) float16
+    diameters: Tensor  # (B,) float32, mean of a patch's cells in pixels, 0 where there is none
 
 
 class Sampler:
@@ -75,24 +54,8 @@ class Sampler:
     to its end, and shuffled again. Of a batch of B a pool with a share of s percent fills B s / 100 patches on
     average and never a whole patch more or less (systematic sampling with one uniform number a batch).
 
-    Parameters
-    ----------
-    sources : sequence of Source
-        At least one.
-    batch : int
-        Patches a batch.
-    min_cells : int
-        Patches with fewer cells are left out, and counted.
-    generator : torch.Generator
-        On the CPU; what it will draw is not part of `state_dict`.
-
-    Attributes
-    ----------
-    counts : list of Count
-        One a source.
-    steps_per_epoch : float
-        Batches in which the patches without a share are seen once; where every source has one, in which as many
-        patches are drawn as there are.
+    Patches with fewer than `min_cells` cells are left out, and counted in `counts`. `steps_per_epoch` is the number of batches
+    in which the patches without a share are seen once; where every source has one, in which as many are drawn as there are.
 
     Raises
     ------
@@ -151,6 +114,53 @@ class Sampler:
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
+class Feed:
+    """Prepares `count` batches in a thread of its own, one ahead of what was taken.
+
+    Batches are prepared one after another and nothing else uses the generator, so they are the same as without the
+    thread. Where the feed stands is told by the last batch taken, not by the one in preparation.
+    """
+
+    def __init__(
+        self, sampler: Sampler, generator: torch.Generator, augment: Callable[[Batch], Crops], count: int
+    ) -> None:
+        self._sampler, self._generator, self._augment = sampler, generator, augment
+        self._left = count
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._next: Future[tuple[Crops, dict[str, Any]]] | None = None
+        self._state = self._standing()
+
+    def take(self) -> Crops:
+        """The next batch, or whatever error stopped its preparation; starts the preparation of the one after it."""
+        if self._next is None:
+            self._start()
+        crops, self._state = self._next.result()
+        self._next = None
+        if self._left:
+            self._start()
+        return crops
+
+    def state_dict(self) -> dict[str, Any]:
+        """Generator and sampler as they were when the last batch taken was ready."""
+        return self._state
+
+    def load_state_dict(self, state: dict[str, Any], count: int) -> None:
+        """Go on from where a feed of the same patches was, for `count` batches; before any batch is taken."""
+        self._generator.set_state(state["generator"])
+        self._sampler.load_state_dict(state["sampler"])
+        self._state, self._left = state, count
+
+    def _start(self) -> None:
+        self._left -= 1
+        self._next = self._thread.submit(self._prepare)
+
+    def _prepare(self) -> tuple[Crops, dict[str, Any]]:
+        return self._augment(self._sampler.draw()), self._standing()
+
+    def _standing(self) -> dict[str, Any]:
+        return {"generator": self._generator.get_state(), "sampler": self._sampler.state_dict()}
+
+
 class _Pool:
     """Patches that are shuffled together: parallel arrays of their source's number and their row in its store."""
 
@@ -177,15 +187,7 @@ class _Pool:
 
 
 def gather(patches: Patches, rows: np.ndarray) -> Batch:
-    """Rows of a store as tensors.
-
-    Parameters
-    ----------
-    patches : Patches
-        The store.
-    rows : ndarray
-        (B,) integer.
-    """
+    """Rows (B,) of a store as tensors."""
     return Batch(
         images=torch.from_numpy(np.asarray(patches.images[rows])),
         labels=torch.from_numpy(patches.labels[rows].astype(np.int32)),
@@ -195,13 +197,7 @@ def gather(patches: Patches, rows: np.ndarray) -> Batch:
 
 
 def pad_channels(images: Tensor, channels: int) -> Tensor:
-    """Images (B, C, H, W) with zero channels appended up to `channels`.
-
-    Raises
-    ------
-    ValueError
-        When the images have more channels than that.
-    """
+    """Images (B, C, H, W) with zero channels appended up to `channels`, at least C."""
     missing = channels - images.shape[1]
     if missing < 0:
         raise ValueError(

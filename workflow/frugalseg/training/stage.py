@@ -18,8 +18,10 @@ from frugalseg.data.stores import open_patches
 from frugalseg.models import build, sizes_of
 from frugalseg.models.targets import ForegroundAsLogit, UnitFlows
 from frugalseg.runtime.energy import Meter
+from frugalseg.runtime.files import write_json
+from frugalseg.runtime.provenance import describe
 from frugalseg.selection import coresets
-from frugalseg.training import checkpoints, provenance
+from frugalseg.training import checkpoints
 from frugalseg.training.distributed import all_joules, leads, processes
 from frugalseg.training.loop import train
 from frugalseg.training.losses import OUT_CHANNELS
@@ -141,10 +143,7 @@ def train_stage(
     }
     if not leads():
         return
-    provenance.write(
-        provenance.describe(chain=chain, recipe=recipe, config=config, seed=seed, device=device, **measured),
-        description,
-    )
+    write_json(describe(chain=chain, recipe=recipe, config=config, seed=seed, device=device, **measured), description)
 
 
 def build_network(recipe: Mapping[str, Any], generator: torch.Generator | None = None) -> nn.Module:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from frugalseg.runtime.files import write_text
+
 _BASE = "2d"
 
 
@@ -54,11 +56,8 @@ def write_plans(source: str | Path, destination: str | Path, cap: int) -> str:
             f"{source}: has a configuration {name!r} with other content already; take it out, or rename it, if it is "
             "no longer needed"
         )
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(f"{destination.name}.partial")
     # Indented as nnU-Net does, so that the two files differ in the new configuration only.
-    partial.write_text(json.dumps(plans, indent=4), encoding="utf-8")
-    partial.replace(destination)
+    write_text(json.dumps(plans, indent=4), destination)
     return name
 
 
