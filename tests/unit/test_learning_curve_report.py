@@ -4,10 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frugalseg.answers.learning_curve_answer import answer, to_table
-from frugalseg.answers.learning_curve_data import image_shares, read_curve
+from frugalseg.answers.answer import Asked
+from frugalseg.answers.learning_curve import (
+    answer,
+    decide,
+    image_shares,
+    read_curve,
+    sentences,
+    stop_rule,
+    to_markdown,
+    to_table,
+)
 from frugalseg.answers.learning_curve_figure import draw_learning_curve
-from frugalseg.answers.learning_curve_text import sentences, stop_rule, to_markdown
 from frugalseg.reporting import style
 from frugalseg.selection import select
 from frugalseg.selection.coresets import save
@@ -64,7 +72,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def found(files):
-    return answer(read_curve(block(), *files, bins=10), block(), np.random.default_rng(0))
+    return decide(read_curve(block(), *files, bins=10), block(), np.random.default_rng(0))
 
 
 def test_chains_grow_and_end_with_all():
@@ -155,6 +163,16 @@ def test_the_page_and_the_figure(found, tmp_path):
     }
 
 
+def test_the_answer_has_the_table_the_words_and_the_figure(files, found):
+    metrics = {(model, "fluo"): path for model, path in files[0].items()}
+    others = {"coresets": files[1], "patches": [files[2]], "images": [files[3]]}
+    said = answer(Asked("more", block(), metrics, files=others, settings={"bins": 10}))
+    assert said.sentences == sentences(found, block())
+    assert said.text == to_markdown(found, block())
+    pd.testing.assert_frame_equal(said.table, to_table(found))
+    assert len(said.figure.axes) == 2
+
+
 def foreseen(outlook, gain, enough):
     doubling = Doubling(128.0, Estimate(0.7, 0.6, 0.8), Estimate(*gain))
     grid = np.geomspace(4, 256, 5)
@@ -187,7 +205,7 @@ def test_one_seed_and_few_amounts_stand_in_the_answer_itself(files):
     chosen = block(numbers=[2, 8], seeds=[0])
     metrics = {model: files[0][model] for model in curve_models(chosen)}
     measured = read_curve(chosen, metrics, files[1][:1], *files[2:], bins=10)
-    said = sentences(answer(measured, chosen, np.random.default_rng(0)), chosen)
+    said = sentences(decide(measured, chosen, np.random.default_rng(0)), chosen)
     assert said[0].startswith("Going by three numbers of images and one seed alone: ")
     assert any(sentence.startswith("There is one seed") for sentence in said[1:])
 
@@ -195,7 +213,7 @@ def test_one_seed_and_few_amounts_stand_in_the_answer_itself(files):
 def test_models_that_find_nothing_have_an_answer_too(files):
     for path in files[0].values():
         pd.read_csv(path).assign(ap=0.0).to_csv(path, index=False)
-    found = answer(read_curve(block(), *files, bins=10), block(), np.random.default_rng(0))
+    found = decide(read_curve(block(), *files, bins=10), block(), np.random.default_rng(0))
     assert found.forecasts["images"].doubling.gain == Estimate(0.0, 0.0, 0.0)
     assert "not rising" in found.forecasts["images"].warnings
     assert sentences(found, block()) == [

@@ -9,6 +9,7 @@ from typing import Any
 from frugalseg.answers.answer import Answer
 from frugalseg.reporting import style
 from frugalseg.reporting.page import write_page
+from frugalseg.runtime.files import write_json
 
 
 def write(found: Answer, name: str, output: Any) -> None:
@@ -17,7 +18,7 @@ def write(found: Answer, name: str, output: Any) -> None:
     write_page(found.text, output.markdown, output.page)
     if found.sentences:
         words = {"name": name, "question": found.question, "sentences": found.sentences}
-        Path(output.answer).write_text(json.dumps(words, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(words, output.answer)
     if found.figure is not None:
         style.save(found.figure, output.png, output.svg)
     if found.tex is not None:

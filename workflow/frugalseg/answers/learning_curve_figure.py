@@ -5,39 +5,27 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from frugalseg.answers.learning_curve_answer import Answer
 from frugalseg.reporting import style
-from frugalseg.statistics.intervals import Estimate
+from frugalseg.reporting.formats import reach
 from frugalseg.statistics.learning_curve import Forecast
 from frugalseg.study.metrics import metric_of
+
+if TYPE_CHECKING:
+    from frugalseg.answers.learning_curve import Found
 
 _HEIGHT = 3.1
 _LABELS = {"images": "Annotated images", "instances": "Annotated cells"}
 
 
 @style.styled
-def draw_learning_curve(found: Answer, block: Mapping[str, Any], sentence: str) -> Figure:
-    """Draw a learning curve over images, and beside it over cells.
-
-    Parameters
-    ----------
-    found : Answer
-    block : mapping
-        Its block of ``learning_curves`` in the config.
-    sentence : str
-        The answer in words, to stand below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Two panels with one vertical axis.
-    """
+def draw_learning_curve(found: Found, block: Mapping[str, Any], sentence: str) -> Figure:
+    """Draw a learning curve over images, and beside it over cells; the answer in words stands below."""
     figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout="constrained")
     panels = figure.subplots(1, len(found.forecasts), sharey=True)
     for axes, (unit, foreseen) in zip(panels, found.forecasts.items(), strict=True):
@@ -55,7 +43,7 @@ def draw_learning_curve(found: Answer, block: Mapping[str, Any], sentence: str) 
     return figure
 
 
-def _draw_measured(axes: Axes, found: Answer, unit: str) -> None:
+def _draw_measured(axes: Axes, found: Found, unit: str) -> None:
     amounts = found.measured.amounts[unit].to_numpy()
     runs = found.measured.scores.mean(axis=2)
     axes.plot(
@@ -70,7 +58,7 @@ def _draw_measured(axes: Axes, found: Answer, unit: str) -> None:
     axes.errorbar(
         amounts,
         [score.value for score in found.scores],
-        yerr=np.transpose([_reach(score) for score in found.scores]),
+        yerr=np.hstack([reach(score) for score in found.scores]),
         linestyle="none",
         color=style.COLOURS[2],
         marker=style.MARKERS[0],
@@ -88,7 +76,7 @@ def _draw_foreseen(axes: Axes, foreseen: Forecast, unit: str) -> None:
     axes.errorbar(
         [2 * doubling.amount],
         [doubling.score.value],
-        yerr=np.transpose([_reach(doubling.score)]),
+        yerr=reach(doubling.score),
         linestyle="none",
         color=style.COLOURS[4],
         marker=style.MARKERS[3],
@@ -99,11 +87,6 @@ def _draw_foreseen(axes: Axes, foreseen: Forecast, unit: str) -> None:
     if foreseen.outlook == "enough" and not math.isinf(foreseen.enough.high):
         axes.axvspan(foreseen.enough.low, foreseen.enough.high, color=style.FILLS[1], alpha=0.5, linewidth=0)
         axes.axvline(foreseen.enough.value, color=style.COLOURS[1], linestyle=style.LINES[1], label="enough from here")
-
-
-def _reach(estimate: Estimate) -> tuple[float, float]:
-    """Lengths of the two sides of an interval; curves of several families may put the mean a little beyond an end."""
-    return max(estimate.value - estimate.low, 0), max(estimate.high - estimate.value, 0)
 
 
 def _tick(axes: Axes, amounts: np.ndarray) -> None:

@@ -1,0 +1,244 @@
+"""How many more images: what was measured, what is foreseen of twice the data, and whether that is worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from frugalseg.answers.answer import Answer, Asked
+from frugalseg.answers.learning_curve_figure import draw_learning_curve
+from frugalseg.answers.scores import read_scores
+from frugalseg.chains import parse
+from frugalseg.data.stores import read_table
+from frugalseg.reporting import prose
+from frugalseg.reporting.formats import plain, with_ends
+from frugalseg.selection.coresets import load, take
+from frugalseg.statistics.comparisons import Comparison, compare
+from frugalseg.statistics.intervals import Estimate, crossed_mean
+from frugalseg.statistics.learning_curve import Forecast, amount_to_reach, area_under_curve, forecast
+from frugalseg.study.experiments import curve_chains, curve_models
+from frugalseg.study.lineage import Model
+from frugalseg.study.metrics import metric_of
+
+# What a curve is drawn over: annotated images, and the cells in them.
+_UNITS = ("images", "instances")
+# Ends of an interval so many times apart are named without what lies between: no number of images stands for them.
+_WIDE = 4
+
+
+@dataclass(frozen=True)
+class MeasuredCurve:
+    """Scores over what was annotated, chain by chain from the fewest data to all of them.
+
+    `amounts` has the patches, images and instances that each learnt from, means over seeds; `scores` is (chains, seeds,
+    test images).
+    """
+
+    chains: tuple[str, ...]
+    amounts: pd.DataFrame
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is said of a learning curve.
+
+    `scores` are the means of the chains, `forecasts` go by unit, `comparisons` hold every chain but the last against the last;
+    `area` is that under the curve over the logarithm of the images, `reach` the images that bring 95 % of the score of all.
+    """
+
+    measured: MeasuredCurve
+    scores: tuple[Estimate, ...]
+    forecasts: Mapping[str, Forecast]
+    comparisons: Mapping[str, Comparison]
+    area: Estimate
+    reach: Estimate
+
+    @property
+    def saturated_from(self) -> int | None:
+        """Row of the fewest data shown to be equal to all, as are all rows after it; None where no row is."""
+        row = len(self.measured.chains) - 1
+        while row > 0 and self.comparisons[self.measured.chains[row - 1]].equivalence.holds:
+            row -= 1
+        return row if row < len(self.measured.chains) - 1 else None
+
+
+def answer(asked: Asked) -> Answer:
+    """Whether more images are worth it; needs the files ``coresets``, ``patches`` and ``images`` and the setting ``bins``."""
+    block, files = asked.block, asked.files
+    metrics = {model: path for (model, _), path in asked.metrics.items()}
+    bins, (patches,), (images,) = asked.settings["bins"], files["patches"], files["images"]
+    measured = read_curve(block, metrics, files["coresets"], patches, images, bins)
+    found = decide(measured, block, np.random.default_rng(0))
+    said = sentences(found, block)
+    return Answer(
+        table=to_table(found),
+        text=to_markdown(found, block),
+        question=block["title"],
+        sentences=said,
+        figure=draw_learning_curve(found, block, said[0]),
+    )
+
+
+def read_curve(
+    block: Mapping[str, Any],
+    metrics: Mapping[Model, str | Path],
+    coresets: Sequence[str | Path],
+    patches: str | Path,
+    images: str | Path,
+    bins: int,
+) -> MeasuredCurve:
+    """Read a learning curve from the files of its models and of its dataset.
+
+    `coresets` are the selector's orders, one a seed; `patches` and `images` the tables of the dataset's training patches
+    (column ``image``) and images (``image`` and ``cells``); the study's number of `bins` sets how many patches a rate is. A
+    number that brings no more images or cells than the one before is a ValueError.
+    """
+    chains = curve_chains(block)
+    shares = image_shares(read_table(patches)["image"])
+    cells = read_table(images).set_index("image")["cells"]
+    orders = [load(Path(path)) for path in coresets]
+    rows = []
+    for chain in chains:
+        subset = parse(chain).sources[0].subset
+        taken = [
+            np.arange(len(shares)) if subset is None else np.asarray(take(order, subset.selector, subset.number, bins))
+            for order in orders
+        ]
+        rows.append(np.mean([_amounts(shares.iloc[picks], cells) for picks in taken], axis=0))
+    amounts = pd.DataFrame(rows, columns=["patches", *_UNITS])
+    for unit in _UNITS:
+        still = [chain for chain, step in zip(chains[1:], np.diff(amounts[unit]), strict=True) if step <= 0]
+        if still:
+            raise ValueError(f"{patches}: {still[0]} learns from no more {unit} than the chain before it; take it away")
+    scores = read_scores([metrics[model] for model in curve_models(block)], block["metric"])
+    return MeasuredCurve(tuple(chains), amounts, scores.reshape(len(chains), len(block["seeds"]), -1))
+
+
+def image_shares(images: pd.Series) -> pd.Series:
+    """Share of its image that each patch is, by the number of patches: (N,) names -> (N,) with the names as index.
+
+    Whole images add up to 1 each, so that half of the patches of two images are one annotated image.
+    """
+    return pd.Series(1 / images.map(images.value_counts()).to_numpy(), index=images)
+
+
+def decide(measured: MeasuredCurve, block: Mapping[str, Any], generator: np.random.Generator) -> Found:
+    """Work out what a learning curve says; `generator` draws seeds and images anew."""
+    scores, images = measured.scores, measured.amounts["images"].to_numpy()
+    forecasts = {
+        unit: forecast(measured.amounts[unit].to_numpy(), scores, block["margin"], generator, draws=block["draws"])
+        for unit in _UNITS
+    }
+    return Found(
+        measured=measured,
+        scores=tuple(map(crossed_mean, scores)),
+        forecasts=forecasts,
+        comparisons=compare(dict(zip(measured.chains[:-1], scores[:-1], strict=True)), scores[-1], block["margin"]),
+        area=area_under_curve(images, scores),
+        reach=amount_to_reach(images, scores, generator, draws=block["draws"]),
+    )
+
+
+def to_table(found: Found) -> pd.DataFrame:
+    """Everything measured and foreseen, tidy: a row a chain, and one ``foreseen`` for twice the images of the last.
+
+    ``std_images`` is the spread over images of one run, averaged over the runs, ``std_runs`` that of the runs' means.
+    ``difference`` is to the last chain, ``p`` by Wilcoxon and Holm, ``p_equal`` by two one-sided tests.
+    """
+    measured = found.measured
+    rows = [
+        {
+            "kind": "measured",
+            "chain": chain,
+            **measured.amounts.iloc[number].to_dict(),
+            **with_ends("mean", found.scores[number]),
+            **_spreads(measured.scores[number]),
+            **_compared(found.comparisons.get(chain)),
+        }
+        for number, chain in enumerate(measured.chains)
+    ]
+    doubling = found.forecasts["images"].doubling
+    foreseen = {"kind": "foreseen", "chain": measured.chains[-1], **(2 * measured.amounts.iloc[-1]).to_dict()}
+    foreseen |= with_ends("mean", doubling.score) | with_ends("difference", doubling.gain)
+    return pd.DataFrame([*rows, foreseen])
+
+
+def sentences(found: Found, block: Mapping[str, Any]) -> list[str]:
+    """The answer in words: first the stop rule, then what the models themselves show, then every warning."""
+    return prose.sentences("learning_curve", **_values(found, block))
+
+
+def stop_rule(foreseen: Forecast, unit: str, margin: str) -> str:
+    """What to do, in one sentence; `unit` is what is counted, in the plural, `margin` has its metric: ``0.01 AP``."""
+    return " ".join(prose.sentences("stop_rule", foreseen=foreseen, unit=unit, margin=margin, wide=_WIDE))
+
+
+def to_markdown(found: Found, block: Mapping[str, Any]) -> str:
+    """The page of a learning curve: the answer, then what it rests on."""
+    values = _values(found, block) | {"question": block["title"], "caption": block["caption"]}
+    return prose.page("learning_curve", said=sentences(found, block), **values)
+
+
+def _values(found: Found, block: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template is filled with."""
+    measured, saturated, metric = found.measured, found.saturated_from, metric_of(block["metric"])
+    equal = [found.comparisons[chain].equivalence.p for chain in measured.chains[saturated:-1]]
+    rows = [
+        {
+            "chain": chain,
+            **measured.amounts.iloc[number].to_dict(),
+            "mean": measured.scores[number].mean(),
+            **_spreads(measured.scores[number]),
+            "score": found.scores[number],
+            "comparison": found.comparisons.get(chain),
+        }
+        for number, chain in enumerate(measured.chains)
+    ]
+    weights = sorted(found.forecasts["images"].weights.items(), key=lambda item: -item[1])
+    return {
+        "found": found,
+        "block": block,
+        "metric": metric.name,
+        "short": metric.short,
+        "rule": stop_rule(found.forecasts["images"], "images", f"{plain(block['margin'])} {metric.short}"),
+        "p_equal": max(equal, default=np.nan),
+        "measured": rows,
+        "weights": [f"{name} {100 * weight:.0f} %" for name, weight in weights if weight >= 0.005],
+        "seeds": measured.scores.shape[1],
+        "test_images": measured.scores.shape[2],
+    }
+
+
+def _amounts(shares: pd.Series, cells: pd.Series) -> tuple[float, float, float]:
+    """Patches, images and instances of a choice of patches, from the shares of their images that they are."""
+    missing = shares.index.difference(cells.index)
+    if len(missing):
+        raise ValueError(
+            f"patches are of an image {missing[0]!r} that the table of images lacks; cut the patches again"
+        )
+    return len(shares), shares.sum(), float((shares * cells[shares.index].to_numpy()).sum())
+
+
+def _spreads(scores: NDArray[np.float64]) -> dict[str, float]:
+    """Of (seeds, images) the spread over the images of a run and that of the runs' means."""
+    of_runs = scores.mean(axis=1).std(ddof=1) if len(scores) > 1 else np.nan
+    return {"std_images": scores.std(axis=1, ddof=1).mean(), "std_runs": of_runs}
+
+
+def _compared(comparison: Comparison | None) -> dict[str, Any]:
+    if comparison is None:
+        return {}
+    equal = comparison.equivalence
+    return {
+        **with_ends("difference", comparison.difference),
+        "p": comparison.p,
+        "p_equal": equal.p,
+        "equal": equal.holds,
+    }
