@@ -51,6 +51,9 @@ report: "workflow/report/study.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs/data.smk"
+include: "workflow/rules/inputs/coresets.smk"
+include: "workflow/rules/inputs/models.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/coresets.smk"
@@ -62,6 +65,7 @@ include: "workflow/rules/answers.smk"
 
 
 wildcard_constraints:
+    description=one_of(config["downloads"]),
     dataset=one_of(config["datasets"]),
     split="train|validation",
     recipe=one_of(config["recipes"]),

@@ -20,7 +20,7 @@ start_stage(
         validation=[],
         parent=None,
     ),
-    config={key: snakemake.params[key] for key in ("recipe", "bins", "min_cells")},
+    config=snakemake.params.config,
     weights=snakemake.output.weights,
     log=snakemake.output.curve,
     description=snakemake.output.description,

@@ -10,7 +10,7 @@ interpolate_stage(
     int(snakemake.wildcards.seed),
     snakemake.input.parent,
     snakemake.input.child,
-    config={key: snakemake.params[key] for key in ("recipe", "bins", "min_cells")},
+    config=snakemake.params.config,
     weights=snakemake.output.weights,
     log=snakemake.output.curve,
     description=snakemake.output.description,

@@ -29,7 +29,7 @@ if __name__ == "__main__":
         snakemake.wildcards.recipe,
         int(snakemake.wildcards.seed),
         files,
-        config={key: snakemake.params[key] for key in ("recipe", "bins", "min_cells")},
+        config=snakemake.params.config,
         weights=snakemake.output.weights,
         log=snakemake.output.curve,
         description=snakemake.output.description,

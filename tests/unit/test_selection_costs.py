@@ -43,8 +43,8 @@ TOOK = {
     "pretrain_autoencoder": (20, 700),
     "embed/cyto": (6, 500),
     "select/cyto-dq": (2.5, 400),
-    "draw/cyto-random-seed0": (1, 200),
-    "draw/cyto-random-seed1": (2, 300),
+    "shuffle/cyto-random-seed0": (1, 200),
+    "shuffle/cyto-random-seed1": (2, 300),
 }
 
 
@@ -125,7 +125,7 @@ def test_a_job_that_left_no_record_is_not_guessed(table, benchmarks):
 
 def test_all_stages_count_and_a_model_that_is_asked_with_its_parents():
     jobs = jobs_of_chain("cyto@dq5_to_histo@uncertain10+cyto@few3x50", 7, CONFIG)
-    assert jobs.orders == ["select/cyto-dq", "rank_by_uncertainty/histo-uncertain", "draw/cyto-few-seed7"]
+    assert jobs.orders == ["select/cyto-dq", "rank_by_uncertainty/histo-uncertain", "shuffle/cyto-few-seed7"]
     models = ["train/small/cyto/seed3", "train/small/cyto_to_multi/seed3"]
     assert jobs.bases == ["pretrain_autoencoder", "embed/cyto", *models]
     elsewhere = CONFIG | {"features": {"checkpoint": "folder"}}

@@ -10,18 +10,8 @@ rule answer_how_many:
     output:
         csv="<results>/tables/{curve}.csv",
         markdown="<results>/tables/{curve}.md",
-        page=report(
-            "<results>/tables/{curve}.html",
-            caption="../report/how_many.rst",
-            category="Answers",
-            labels={"answer": "{curve}"},
-        ),
-        png=report(
-            "<results>/figures/{curve}.png",
-            caption="../report/how_many.rst",
-            category="Answers",
-            labels={"answer": "{curve}"},
-        ),
+        page=in_report("<results>/tables/{curve}.html", "how_many", "Answers", answer="{curve}"),
+        png=in_report("<results>/figures/{curve}.png", "how_many", "Answers", answer="{curve}"),
         svg="<results>/figures/{curve}.svg",
         answer="<results>/answers/{curve}.json",
     log:
@@ -44,18 +34,8 @@ rule answer_keeping:
     output:
         csv="<results>/tables/{keeping}.csv",
         markdown="<results>/tables/{keeping}.md",
-        page=report(
-            "<results>/tables/{keeping}.html",
-            caption="../report/keeping.rst",
-            category="Answers",
-            labels={"answer": "{keeping}"},
-        ),
-        png=report(
-            "<results>/figures/{keeping}.png",
-            caption="../report/keeping.rst",
-            category="Answers",
-            labels={"answer": "{keeping}"},
-        ),
+        page=in_report("<results>/tables/{keeping}.html", "keeping", "Answers", answer="{keeping}"),
+        png=in_report("<results>/figures/{keeping}.png", "keeping", "Answers", answer="{keeping}"),
         svg="<results>/figures/{keeping}.svg",
         answer="<results>/answers/{keeping}.json",
     log:
@@ -79,18 +59,8 @@ rule answer_transfers:
     output:
         csv="<results>/tables/{transfer}.csv",
         markdown="<results>/tables/{transfer}.md",
-        page=report(
-            "<results>/tables/{transfer}.html",
-            caption="../report/transfer.rst",
-            category="Answers",
-            labels={"answer": "{transfer}"},
-        ),
-        png=report(
-            "<results>/figures/{transfer}.png",
-            caption="../report/transfer.rst",
-            category="Answers",
-            labels={"answer": "{transfer}"},
-        ),
+        page=in_report("<results>/tables/{transfer}.html", "transfer", "Answers", answer="{transfer}"),
+        png=in_report("<results>/figures/{transfer}.png", "transfer", "Answers", answer="{transfer}"),
         svg="<results>/figures/{transfer}.svg",
         answer="<results>/answers/{transfer}.json",
     log:
@@ -113,18 +83,8 @@ rule judge_claims:
     output:
         csv="<results>/tables/verdicts.csv",
         markdown="<results>/tables/verdicts.md",
-        page=report(
-            "<results>/tables/verdicts.html",
-            caption="../report/verdicts.rst",
-            category="Answers",
-            labels={"answer": "verdicts"},
-        ),
-        png=report(
-            "<results>/figures/verdicts.png",
-            caption="../report/verdicts.rst",
-            category="Answers",
-            labels={"answer": "verdicts"},
-        ),
+        page=in_report("<results>/tables/verdicts.html", "verdicts", "Answers", answer="verdicts"),
+        png=in_report("<results>/figures/verdicts.png", "verdicts", "Answers", answer="verdicts"),
         svg="<results>/figures/verdicts.svg",
         answer="<results>/answers/verdicts.json",
     log:

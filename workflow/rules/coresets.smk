@@ -1,18 +1,11 @@
 # Coresets: features of the patches, then the order in which a selector takes them. A rate is a prefix of the order.
+
+
 rule pretrain_autoencoder:
     input:
-        collect(
-            "<results>/patches/{dataset}/train/{file}",
-            dataset=config["datasets"],
-            file=PATCHES,
-        ),
+        collect("<results>/patches/{dataset}/train/{file}", dataset=config["datasets"], file=PATCHES),
     output:
-        multiext(
-            "<results>/mae/",
-            "config.json",
-            "model.safetensors",
-            "preprocessor_config.json",
-        ),
+        multiext("<results>/mae/", "config.json", "model.safetensors", "preprocessor_config.json"),
     log:
         "<results>/logs/pretrain_autoencoder.txt",
     benchmark:
@@ -43,9 +36,7 @@ rule embed:
     conda:
         "../../envs/environment.yaml"
     params:
-        checkpoint=lambda wildcards, input: (
-            str(Path(input.autoencoder[0]).parent) if input.autoencoder else config["features"]["checkpoint"]
-        ),
+        checkpoint=lambda wildcards, input: checkpoint_of(input.autoencoder),
         pooling=lookup("features/pooling", within=config),
         mask_ratio=lookup("features/mask_ratio", within=config),
         batch=lookup("features/batch", within=config),
@@ -76,26 +67,26 @@ rule select:
         "../../scripts/select.py"
 
 
-# Selectors that draw lots need no features: one order a seed.
-use rule select as draw with:
+# Orders by chance need no features: one a seed.
+use rule select as shuffle with:
     input:
         patches="<results>/patches/{dataset}/train/patches.csv",
     output:
         "<results>/coresets/{dataset}/{selector}-seed{seed}.npz",
     log:
-        "<results>/logs/draw/{dataset}-{selector}-seed{seed}.txt",
+        "<results>/logs/shuffle/{dataset}-{selector}-seed{seed}.txt",
     benchmark:
-        "<results>/benchmarks/draw/{dataset}-{selector}-seed{seed}.jsonl"
+        "<results>/benchmarks/shuffle/{dataset}-{selector}-seed{seed}.jsonl"
     wildcard_constraints:
         selector=one_of(SEEDED_SELECTORS),
     params:
         selector=lookup("{selector}", within=config["selectors"]),
         bins=lookup("bins", within=config),
-        images=lambda wildcards: most_images(wildcards.dataset) if wildcards.selector in chains.IMAGE_SELECTORS else 0,
+        images=images_asked_for,
         code=code_of("select.py", method),
 
 
-# Selectors that ask a model of the study what it is uncertain of.
+# The patches that a model of the study is most uncertain of come first.
 rule rank_by_uncertainty:
     input:
         weights=asked_weights,
@@ -112,7 +103,7 @@ rule rank_by_uncertainty:
         "../../envs/environment.yaml"
     params:
         selector=lookup("{selector}", within=config["selectors"]),
-        recipe=lambda wildcards: config["recipes"][asked_model(wildcards)[0]],
+        recipe=asked_recipe,
         code=code_of("rank_by_uncertainty.py", asked_network, method),
     script:
         "../../scripts/rank_by_uncertainty.py"

@@ -5,18 +5,8 @@ rule prepare:
     input:
         receipts_of_dataset,
     output:
-        train=multiext(
-            "<results>/images/{dataset}/train/",
-            "pixels.npy",
-            "labels.npy",
-            "images.csv",
-        ),
-        test=multiext(
-            "<results>/images/{dataset}/test/",
-            "pixels.npy",
-            "labels.npy",
-            "images.csv",
-        ),
+        train=multiext("<results>/images/{dataset}/train/", *IMAGES),
+        test=multiext("<results>/images/{dataset}/test/", *IMAGES),
         checks="<results>/images/{dataset}/checks.json",
     log:
         "<results>/logs/prepare/{dataset}.txt",
@@ -26,7 +16,7 @@ rule prepare:
         dataset=lookup("{dataset}", within=config["datasets"]),
         data_root=lookup("data_root", within=config),
         # Looked at anew once the input is there: images that were fetched in the same run are no change in the next.
-        files=lambda wildcards: listing(config["datasets"][wildcards.dataset], config["data_root"]),
+        files=files_of_dataset,
         code=code_of("prepare.py", reader),
     script:
         "../../scripts/prepare.py"
@@ -36,20 +26,14 @@ rule cut:
     input:
         images_to_cut,
     output:
-        multiext(
-            "<results>/patches/{dataset}/{split}/",
-            "images.npy",
-            "labels.npy",
-            "flows.npy",
-            "patches.csv",
-        ),
+        multiext("<results>/patches/{dataset}/{split}/", *PATCHES),
     log:
         "<results>/logs/cut/{dataset}-{split}.txt",
     conda:
         "../../envs/environment.yaml"
     params:
         patches=lookup("patches", within=config),
-        aside=lambda wildcards: config["tuning"] if wildcards.dataset in TUNING_DATASETS else 0,
+        aside=images_kept_aside,
         code=code_of("cut.py"),
     script:
         "../../scripts/cut.py"

@@ -8,14 +8,8 @@ rule evaluate:
         test=collect("<results>/images/{test}/test/images.csv", test=config["datasets"]),
         tuning=collect("<results>/images/{dataset}/train/images.csv", dataset=TUNING_DATASETS),
     output:
-        test=collect(
-            "<results>/metrics/{{recipe}}/{{chain}}/seed{{seed}}/{test}.csv",
-            test=config["datasets"],
-        ),
-        tuning=collect(
-            "<results>/tuning/{{recipe}}/{{chain}}/seed{{seed}}/{dataset}.csv",
-            dataset=TUNING_DATASETS,
-        ),
+        test=collect("<results>/metrics/{{recipe}}/{{chain}}/seed{{seed}}/{test}.csv", test=config["datasets"]),
+        tuning=collect("<results>/tuning/{{recipe}}/{{chain}}/seed{{seed}}/{dataset}.csv", dataset=TUNING_DATASETS),
     log:
         "<results>/logs/evaluate/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
@@ -25,7 +19,7 @@ rule evaluate:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
+        recipe=lookup("{recipe}", within=config["recipes"]),
         aside=lookup("tuning", within=config),
         code=code_of("evaluate.py", network),
     script:

@@ -9,17 +9,14 @@ rule fetch_file:
     log:
         "<results>/logs/fetch_file/{description}/{file}.txt",
     wildcard_constraints:
-        description=one_of(config["downloads"]),
         file="[^/]+",
     localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
-        # Functions of the output are not compared with those of the last run: another mirror makes no other images.
-        root=lambda wildcards, output: config["downloads"][wildcards.description]["root"],
-        download=lambda wildcards, output: config["downloads"][wildcards.description]["files"][wildcards.file],
-        # Data that were taken away after they were fetched are fetched again.
-        revision=lambda wildcards: revision_of_receipt(wildcards.description, wildcards.file),
+        root=root_of_download,
+        download=address_of_download,
+        revision=revision_of_receipt,
     script:
         "../../scripts/fetch.py"
 

@@ -1,6 +1,12 @@
 # Reporting: tables and figures from the metrics; all of them together make the report.
 
 MODELS = [f"<results>/models/{recipe}/{chain}/seed{seed}" for recipe, chain, seed in experiments.study_models(config)]
+# Those of all models and of their parents.
+RECIPES = {
+    name: config["recipes"][name]
+    for recipe, _, _ in experiments.study_models(config)
+    for name in (recipe, config["recipes"][recipe].get("parent", recipe))
+}
 TABLES = [*config["experiments"], *config["widths"], "patches", *answers.answer_names(config)]
 FIGURES = figures_of(config)
 # What the tables depend on, and words about it: the last to be made.
@@ -14,12 +20,7 @@ rule tabulate:
     output:
         csv="<results>/tables/{experiment}.csv",
         markdown="<results>/tables/{experiment}.md",
-        page=report(
-            "<results>/tables/{experiment}.html",
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"experiment": "{experiment}"},
-        ),
+        page=in_report("<results>/tables/{experiment}.html", "table", "Tables", experiment="{experiment}"),
         tex="<results>/tables/{experiment}.tex",
     log:
         "<results>/logs/tabulate/{experiment}.txt",
@@ -43,12 +44,7 @@ rule draw_experiment:
     input:
         rules.tabulate.output.csv,
     output:
-        png=report(
-            "<results>/figures/{experiment}.png",
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{experiment}"},
-        ),
+        png=in_report("<results>/figures/{experiment}.png", "figure", "Figures", figure="{experiment}"),
         svg="<results>/figures/{experiment}.svg",
     log:
         "<results>/logs/draw_experiment/{experiment}.txt",
@@ -67,12 +63,7 @@ rule draw_patches:
         coresets=coresets_of_figure("patches"),
         patches=lambda wildcards: f"<results>/patches/{config['figures']['patches']['dataset']}/train/patches.csv",
     output:
-        png=report(
-            "<results>/figures/patches.png",
-            caption="../report/patches.rst",
-            category="Figures",
-            labels={"figure": "patches"},
-        ),
+        png=in_report("<results>/figures/patches.png", "patches", "Figures", figure="patches"),
         svg="<results>/figures/patches.svg",
     log:
         "<results>/logs/draw_patches.txt",
@@ -92,12 +83,7 @@ rule draw_features:
         coresets=coresets_of_figure("features"),
         features=lambda wildcards: f"<results>/features/{config['figures']['features']['dataset']}.npy",
     output:
-        png=report(
-            "<results>/figures/features.png",
-            caption="../report/features.rst",
-            category="Figures",
-            labels={"figure": "features"},
-        ),
+        png=in_report("<results>/figures/features.png", "features", "Figures", figure="features"),
         svg="<results>/figures/features.svg",
     log:
         "<results>/logs/draw_features.txt",
@@ -122,12 +108,7 @@ rule draw_segmentations:
         before=metrics_of_changed("from"),
         after=metrics_of_changed("to"),
     output:
-        png=report(
-            "<results>/figures/segmentations.png",
-            caption="../report/segmentations.rst",
-            category="Figures",
-            labels={"figure": "segmentations"},
-        ),
+        png=in_report("<results>/figures/segmentations.png", "segmentations", "Figures", figure="segmentations"),
         svg="<results>/figures/segmentations.svg",
     log:
         "<results>/logs/draw_segmentations.txt",
@@ -148,12 +129,7 @@ rule count_patches:
     output:
         csv="<results>/tables/patches.csv",
         markdown="<results>/tables/patches.md",
-        page=report(
-            "<results>/tables/patches.html",
-            caption="../report/counts.rst",
-            category="Tables",
-            labels={"experiment": "patches"},
-        ),
+        page=in_report("<results>/tables/patches.html", "counts", "Tables", experiment="patches"),
     log:
         "<results>/logs/count_patches.txt",
     localrule: True
@@ -173,12 +149,7 @@ rule describe_versions:
         tables=collect("<results>/tables/{table}.csv", table=TABLES),
     output:
         markdown="<results>/tables/versions.md",
-        page=report(
-            "<results>/tables/versions.html",
-            caption="../report/versions.rst",
-            category="Methods",
-            labels={"experiment": "versions"},
-        ),
+        page=in_report("<results>/tables/versions.html", "versions", "Methods", experiment="versions"),
     log:
         "<results>/logs/describe_versions.txt",
     localrule: True
@@ -191,12 +162,7 @@ rule describe_versions:
 rule describe_methods:
     output:
         markdown="<results>/tables/methods.md",
-        page=report(
-            "<results>/tables/methods.html",
-            caption="../report/methods.rst",
-            category="Methods",
-            labels={"experiment": "methods"},
-        ),
+        page=in_report("<results>/tables/methods.html", "methods", "Methods", experiment="methods"),
     log:
         "<results>/logs/describe_methods.txt",
     localrule: True
@@ -219,11 +185,7 @@ rule measure_throughput:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipes={
-            name: config["recipes"][name]
-            for recipe, _, _ in experiments.study_models(config)
-            for name in (recipe, config["recipes"][recipe].get("parent", recipe))
-        },
+        recipes=RECIPES,
         features=lookup("features", within=config),
     script:
         "../../scripts/measure_throughput.py"
@@ -238,12 +200,7 @@ rule describe_costs:
     output:
         csv="<results>/tables/costs.csv",
         markdown="<results>/tables/costs.md",
-        page=report(
-            "<results>/tables/costs.html",
-            caption="../report/costs.rst",
-            category="Methods",
-            labels={"experiment": "costs"},
-        ),
+        page=in_report("<results>/tables/costs.html", "costs", "Methods", experiment="costs"),
     log:
         "<results>/logs/describe_costs.txt",
     localrule: True
@@ -255,7 +212,7 @@ rule describe_costs:
         "../../scripts/describe_costs.py"
 
 
-rule open_report:
+rule write_answers_page:
     input:
         answers=collect("<results>/answers/{answer}.json", answer=answers.answer_names(config)),
         tables=collect("<results>/tables/{table}.md", table=[*TABLES, *METHODS]),
@@ -263,25 +220,20 @@ rule open_report:
         svg=collect("<results>/figures/{figure}.svg", figure=FIGURES),
         template=workflow.source_path("../report/answers.html.jinja"),
     output:
-        report(
-            "<results>/answers.html",
-            caption="../report/answers.rst",
-            category="Answers",
-            labels={"answer": "all on one page"},
-        ),
+        in_report("<results>/answers.html", "answers", "Answers", answer="all on one page"),
     log:
-        "<results>/logs/open_report.txt",
+        "<results>/logs/write_answers_page.txt",
     localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
         study=lambda wildcards: config,
-        code=code_of("open_report.py"),
+        code=code_of("write_answers_page.py"),
     script:
-        "../../scripts/open_report.py"
+        "../../scripts/write_answers_page.py"
 
 
-rule describe_study:
+rule describe_provenance:
     input:
         page="<results>/answers.html",
         tables=collect("<results>/tables/{table}.{kind}", table=TABLES, kind=["csv", "md"]),
@@ -295,12 +247,12 @@ rule describe_study:
             *collect("<results>/figures/{figure}.json", figure=FIGURES),
         ],
     log:
-        "<results>/logs/describe_study.txt",
+        "<results>/logs/describe_provenance.txt",
     localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
         datasets=lookup("datasets", within=config),
-        code=code_of("describe_study.py"),
+        code=code_of("describe_provenance.py"),
     script:
-        "../../scripts/describe_study.py"
+        "../../scripts/describe_provenance.py"

@@ -11,9 +11,7 @@ rule train:
         parent_coresets=coresets_of_parent,
         parent_patches=patches_of_parent,
     output:
-        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
-        curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
-        description="<results>/models/{recipe}/{chain}/seed{seed}/model.json",
+        multiext("<results>/models/{recipe}/{chain}/seed{seed}/", **MODEL),
     log:
         "<results>/logs/train/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
@@ -21,9 +19,7 @@ rule train:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
-        bins=lookup("bins", within=config),
-        min_cells=lookup("patches/min_cells", within=config),
+        config=stage_config,
         # Lives outside the outputs, which Snakemake deletes when a job fails: a killed run goes on from here.
         state=f"results/{config['study']}/state/{{recipe}}/{{chain}}/seed{{seed}}",
         code=code_of("train.py", network),
@@ -34,10 +30,7 @@ rule train:
 # Low-rank adapters are kept alone, too, beside the model that they were merged into.
 use rule train as train_adapters with:
     output:
-        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
-        curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
-        description="<results>/models/{recipe}/{chain}/seed{seed}/model.json",
-        adapters="<results>/models/{recipe}/{chain}/seed{seed}/adapters.pt",
+        multiext("<results>/models/{recipe}/{chain}/seed{seed}/", **MODEL, adapters="adapters.pt"),
     log:
         "<results>/logs/train_adapters/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
@@ -52,9 +45,7 @@ rule interpolate:
         parent=parent_weights,
         child=child_weights,
     output:
-        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
-        curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
-        description="<results>/models/{recipe}/{chain}/seed{seed}/model.json",
+        multiext("<results>/models/{recipe}/{chain}/seed{seed}/", **MODEL),
     log:
         "<results>/logs/interpolate/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
@@ -64,9 +55,7 @@ rule interpolate:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
-        bins=lookup("bins", within=config),
-        min_cells=lookup("patches/min_cells", within=config),
+        config=stage_config,
         code=code_of("interpolate.py"),
     script:
         "../../scripts/interpolate.py"
@@ -78,9 +67,7 @@ rule initialise:
         coresets=coresets_of_stage,
         patches=patches_of_stage("train"),
     output:
-        weights="<results>/models/{recipe}/{chain}/seed{seed}/model.pt",
-        curve="<results>/models/{recipe}/{chain}/seed{seed}/log.csv",
-        description="<results>/models/{recipe}/{chain}/seed{seed}/model.json",
+        multiext("<results>/models/{recipe}/{chain}/seed{seed}/", **MODEL),
     log:
         "<results>/logs/initialise/{recipe}/{chain}/seed{seed}.txt",
     benchmark:
@@ -90,9 +77,7 @@ rule initialise:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipe=lambda wildcards: config["recipes"][wildcards.recipe],
-        bins=lookup("bins", within=config),
-        min_cells=lookup("patches/min_cells", within=config),
+        config=stage_config,
         code=code_of("initialise.py", network),
     script:
         "../../scripts/initialise.py"

@@ -3,11 +3,7 @@
 
 rule scan:
     input:
-        images=lambda wildcards: collect(
-            "<results>/images/{dataset}/train/{file}",
-            dataset=config["widths"][wildcards.scan]["dataset"],
-            file=["pixels.npy", "labels.npy", "images.csv"],
-        ),
+        images=images_of_scan,
     output:
         scores="<results>/widths/{scan}/scores.csv",
         networks="<results>/widths/{scan}/networks.csv",
@@ -19,10 +15,8 @@ rule scan:
         "../../envs/environment.yaml"
     threads: 2
     params:
-        block=lambda wildcards: {
-            key: config["widths"][wildcards.scan][key] for key in ("images", "crop", "caps", "seeds", "scores")
-        },
-        archs=lambda wildcards: experiments.width_networks(config["widths"][wildcards.scan]),
+        block=block_of_scan,
+        archs=archs_of_scan,
         code=code_of("scan.py", networks_of_scan),
     script:
         "../../scripts/scan.py"
@@ -58,12 +52,7 @@ rule tabulate_widths:
         csv="<results>/tables/{scan}.csv",
         markdown="<results>/tables/{scan}.md",
         tex="<results>/tables/{scan}.tex",
-        page=report(
-            "<results>/tables/{scan}.html",
-            caption="../report/widths.rst",
-            category="Tables",
-            labels={"experiment": "{scan}"},
-        ),
+        page=in_report("<results>/tables/{scan}.html", "widths", "Tables", experiment="{scan}"),
     log:
         "<results>/logs/tabulate_widths/{scan}.txt",
     localrule: True
@@ -83,12 +72,7 @@ rule draw_widths:
         choices=rules.tabulate_widths.output.choices,
         accuracy=rules.tabulate_widths.output.accuracy,
     output:
-        png=report(
-            "<results>/figures/{scan}.png",
-            caption="../report/widths.rst",
-            category="Figures",
-            labels={"figure": "{scan}"},
-        ),
+        png=in_report("<results>/figures/{scan}.png", "widths", "Figures", figure="{scan}"),
         svg="<results>/figures/{scan}.svg",
     log:
         "<results>/logs/draw_widths/{scan}.txt",

@@ -51,7 +51,7 @@ def jobs_of_chain(chain: str, seed: int, config: Mapping[str, Any]) -> Selection
     for source in (source for stage in parse(chain).stages for source in stage.sources if source.subset):
         name, selector = f"{source.dataset}-{source.subset.selector}", config["selectors"][source.subset.selector]
         if selector["method"] in SEEDED_METHODS:
-            orders[f"draw/{name}-seed{seed}"] = None
+            orders[f"shuffle/{name}-seed{seed}"] = None
         elif selector["method"] in ASKING_METHODS:
             orders[f"rank_by_uncertainty/{name}"] = None
             models = lineage(asked(selector), config["recipes"])
