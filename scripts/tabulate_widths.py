@@ -2,23 +2,21 @@
 
 from pathlib import Path
 
-from frugalseg.answers.widths import analyse, read_published
-from frugalseg.answers.widths_text import to_latex, to_markdown
-from frugalseg.data.stores import read_table
+from frugalseg.answers.answer import Asked
+from frugalseg.answers.widths import answer
 from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 from frugalseg.study.experiments import width_models
 
 record(snakemake.log[0])
-block = snakemake.params.block
-metrics = dict(zip(width_models(block), snakemake.input.metrics, strict=True))
-found = analyse(read_table(snakemake.input.scores), read_table(snakemake.input.networks), block, metrics)
-found.choices.to_csv(snakemake.output.choices, index=False)
-found.accuracy.to_csv(snakemake.output.accuracy, index=False)
-found.networks.to_csv(snakemake.output.csv, index=False)
-published = read_published(snakemake.input.published, block["published"]["dataset"]) if "published" in block else None
-text = to_markdown(block, found.sentences, found.choices, found.networks, published)
-write_page(text, snakemake.output.markdown, snakemake.output.page)
-label = f"tab:{snakemake.wildcards.scan}"
-text = to_latex(block, found.choices, found.networks, published, label)
-Path(snakemake.output.tex).write_text(text, encoding="utf-8")
+name, block, output = snakemake.wildcards.scan, snakemake.params.block, snakemake.output
+metrics = {
+    (model, block["dataset"]): path for model, path in zip(width_models(block), snakemake.input.metrics, strict=True)
+}
+files = {key: [snakemake.input[key]] for key in ("scores", "networks", "published") if snakemake.input.get(key)}
+found = answer(Asked(name, block, metrics, files=files))
+for key, table in found.tables.items():
+    table.to_csv(output[key], index=False)
+found.table.to_csv(output.csv, index=False)
+write_page(found.text, output.markdown, output.page)
+Path(output.tex).write_text(found.tex, encoding="utf-8")

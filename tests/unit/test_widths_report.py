@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from frugalseg.answers.widths import analyse, read_published
+from frugalseg.answers.answer import Asked
+from frugalseg.answers.widths import analyse, answer, read_published, sentences, to_page, to_tex
 from frugalseg.answers.widths_figure import draw_widths
-from frugalseg.answers.widths_text import to_latex, to_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPS = [64, 32, 16, 8, 4, 2, 1]
@@ -77,7 +77,7 @@ def test_choice_edge_and_distance_are_those_built_in(scores, networks, metrics):
     assert free.loc["sensitivity", "choice"] == 8
     assert free.loc["sensitivity", "octaves_off"] == 0
     assert np.isnan(published.loc["parameter_count", "share_of_draws"])
-    assert any("edge of the plateau at the cap 8" in sentence for sentence in found.sentences)
+    assert any("edge of the plateau at the cap 8" in sentence for sentence in sentences(found))
 
 
 def test_a_score_that_is_not_finite_or_constant_is_left_out_and_sizes_are_compared_by_their_logarithm(
@@ -111,7 +111,7 @@ def test_a_scan_without_training_says_what_it_can(scores, networks):
     block = {key: value for key, value in BLOCK.items() if key != "training"}
     found = analyse(scores, networks, block, {})
     assert found.accuracy.empty
-    text = to_markdown(block, found.sentences, found.choices, found.networks)
+    text = to_page(block, found)
     assert "The published rule chooses the cap 16" in text
     assert "Dice" not in text
     figure = draw_widths(scores, networks, found.choices, found.accuracy)
@@ -128,7 +128,7 @@ def test_pure_noise_cannot_be_told_from_the_null(networks):
     block = {key: value for key, value in BLOCK.items() if key != "training"}
     found = analyse(pd.DataFrame(rows), networks, block, {})
     assert (found.choices["null_p"] > 0.05).all()
-    assert any("cannot be told" in sentence for sentence in found.sentences)
+    assert any("cannot be told" in sentence for sentence in sentences(found))
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def published(tmp_path):
 
 def test_latex_table_shows_who_chose_a_width_and_published_values_in_our_units(scores, networks, metrics, published):
     found = analyse(scores, networks, BLOCK, metrics)
-    text = to_latex(BLOCK, found.choices, found.networks, read_published(published, "X"), "tab:width")
+    text = to_tex(BLOCK, found, read_published(published, "X"), "tab:width")
     lines = text.splitlines()
     chosen = next(line for line in lines if line.startswith("cap16 &"))
     assert "sensitivity" in chosen.split(" & ")[1]
@@ -150,8 +150,8 @@ def test_latex_table_shows_who_chose_a_width_and_published_values_in_our_units(s
     assert theirs.split(" & ")[2:6] == ["20,390", "--", r"0.906 $\pm$ 0.076", r"14.7 $\pm$ --"]
     columns = {line.count(" & ") for line in lines if line.endswith(r"\\") and "multicolumn" not in line}
     assert columns == {7}
-    untrained = networks[["network", "cap", "parameters", "flops"]]
-    lines = to_latex(BLOCK, found.choices, untrained, read_published(published, "X")).splitlines()
+    untrained = analyse(scores, networks, BLOCK, {})
+    lines = to_tex(BLOCK, untrained, read_published(published, "X")).splitlines()
     assert {line.count(" & ") for line in lines if line.endswith(r"\\") and "multicolumn" not in line} == {3}
 
 
@@ -166,10 +166,23 @@ def test_published_widths_can_be_read_for_every_dataset_that_a_study_names():
 
 def test_page_and_figure_show_the_trained_networks(scores, networks, metrics, published):
     found = analyse(scores, networks, BLOCK, metrics)
-    text = to_markdown(BLOCK, found.sentences, found.choices, found.networks, read_published(published, "X"))
-    for part in ("| cap8 |", "| tinyunet |  | 480,000 |", "XTinyU-Net (cap 8)", "| sensitivity | published | 16 |"):
+    text = to_page(BLOCK, found, read_published(published, "X"))
+    for part in ("| cap8 |", "| tinyunet | | 480,000 |", "XTinyU-Net (cap 8)", "| sensitivity | published | 16 |"):
         assert part in text
     with pytest.raises(ValueError, match="no dataset 'Y'; it has X"):
         read_published(published, "Y")
     figure = draw_widths(scores, networks, found.choices, found.accuracy, 8)
     assert [len(axes.lines) > 0 for axes in figure.axes] == [True] * 4
+
+
+def test_the_answer_is_made_of_files(scores, networks, metrics, published, tmp_path):
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    networks.to_csv(tmp_path / "networks.csv", index=False)
+    files = {"scores": [tmp_path / "scores.csv"], "networks": [tmp_path / "networks.csv"], "published": [published]}
+    block = {**BLOCK, "published": {"file": "published.csv", "dataset": "X"}}
+    found = answer(Asked("scan", block, {(model, "cyto"): path for model, path in metrics.items()}, files=files))
+    assert found.table["network"].tolist() == [f"cap{cap}" for cap in CAPS] + ["tinyunet"]
+    assert list(found.tables) == ["choices", "accuracy"]
+    assert "## Published values" in found.text
+    assert r"\label{tab:scan}" in found.tex
+    assert len(found.figure.axes) == 4

@@ -1,38 +1,42 @@
-"""A width scan and its proof as tables: what each score chooses, what training finds, and how far the two are apart."""
+"""A width scan and its proof: what each score chooses, what training finds, and how far the two are apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from frugalseg.answers.answer import Answer, Asked
 from frugalseg.answers.scores import read_metrics
-from frugalseg.statistics.correlation import correlation
+from frugalseg.answers.widths_figure import draw_widths
+from frugalseg.data.stores import read_table
+from frugalseg.reporting import prose
+from frugalseg.reporting.formats import MISSING
+from frugalseg.reporting.tables import to_latex, to_markdown
+from frugalseg.statistics.proof import correlations, spread
 from frugalseg.statistics.tests import Plateau, plateau_edge
 from frugalseg.widths import choice
 from frugalseg.widths.scan import values
 
 METRICS = ("dice", "hd95")
-#: Scores that fall by a factor from cap to cap, 37 decades in all for SynFlow: a choice sees their logarithm, for else the
-#: first step decides everything.
 _LOGARITHMIC = ("synflow", "parameter_count")
+"""Scores that fall by a factor from cap to cap, 37 decades in all for SynFlow: a choice sees their logarithm, for else the
+first step decides everything."""
+_CHOSEN_NOTE = "Chosen by: the scores from which the published rule chooses this width."
+_TRAINED_NOTE = (
+    "Mean over test images and runs, ± standard deviation over images, in brackets over runs. p: of a loss of Dice of {margin:g} "
+    "or more against the largest cap (paired Wilcoxon, Holm-corrected); small p means not worse."
+)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The scores of one width scan.
-
-    Attributes
-    ----------
-    table : pd.DataFrame
-        Columns score, cap, seed, image (-1: one value for all images) and value.
-    draws : int
-        Bootstrap draws of the images, and of the null.
-    """
+    """Scores of one width scan, (score, cap, seed, image, value), image -1 for all images; and bootstrap draws."""
 
     table: pd.DataFrame
     draws: int
@@ -50,32 +54,39 @@ class Scan:
         """From large to small."""
         return sorted(self.table["cap"].unique().tolist(), reverse=True)
 
-    def values(self, score: str) -> np.ndarray:
-        """(seeds, caps, images) float64; the logarithm of scores that fall by a factor from cap to cap."""
+    def values(self, score: str) -> NDArray[np.float64]:
+        """(seeds, caps, images); the logarithm of scores that fall by a factor from cap to cap."""
         scores = values(self.table[self.table["score"] == score].rename(columns={"value": "sensitivity"}))
         return np.log(scores) if score in _LOGARITHMIC else scores
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a width scan and its proof found.
-
-    Attributes
-    ----------
-    choices : pd.DataFrame
-        From :func:`compare`; without training from :func:`choices`.
-    accuracy : pd.DataFrame
-        From :func:`read_accuracy`; without a row where nothing was trained.
-    networks : pd.DataFrame
-        From :func:`network_table`; without training the sizes alone.
-    sentences : list of str
-        From :func:`verdict`.
-    """
+    """What a scan and its proof found; without training no accuracy, no plateau, and of the networks the sizes alone."""
 
     choices: pd.DataFrame
     accuracy: pd.DataFrame
     networks: pd.DataFrame
-    sentences: list[str]
+    plateau: Plateau | None
+
+
+def answer(asked: Asked) -> Answer:
+    """Tables and figure of a width scan, from its files ``scores`` and ``networks``, and ``published`` where there is one."""
+    block, name = asked.block, asked.name
+    scores, networks = (read_table(asked.files[key][0]) for key in ("scores", "networks"))
+    found = analyse(scores, networks, block, {model: path for (model, _), path in asked.metrics.items()})
+    published = None
+    if "published" in block:
+        published = read_published(asked.files["published"][0], block["published"]["dataset"])
+    edge = found.plateau.edge if found.plateau else None
+    return Answer(
+        table=found.networks,
+        text=to_page(block, found, published),
+        question=block["title"],
+        figure=draw_widths(scores, networks, found.choices, found.accuracy, edge),
+        tex=to_tex(block, found, published, f"tab:{name}"),
+        tables={"choices": found.choices, "accuracy": found.accuracy},
+    )
 
 
 def analyse(
@@ -84,30 +95,23 @@ def analyse(
     block: Mapping[str, Any],
     metrics: Mapping[tuple[str, str, int], str | Path],
 ) -> Findings:
-    """Everything that is to be said of a width scan.
+    """Everything that is to be said of a scan (`frugalseg.widths.dataset.scan_dataset`).
 
-    Parameters
-    ----------
-    scores, networks : pd.DataFrame
-        From `frugalseg.widths.dataset.scan_dataset`.
-    block : mapping
-        Its block of ``widths`` in the config.
-    metrics : mapping of (recipe, chain, seed) to path
-        Metrics of the trained networks on the test images, empty where none was trained.
+    `metrics` are those of the trained networks on the test images, by (recipe, chain, seed); empty where none was trained.
     """
     scan = Scan(scores, block["draws"])
     chosen = choices(scan)
     if not metrics:
-        empty = pd.DataFrame(columns=["network", "cap", "seed", "image", *METRICS])
-        return Findings(chosen, empty, networks, verdict(chosen, None))
+        return Findings(chosen, pd.DataFrame(columns=["network", "cap", "seed", "image", *METRICS]), networks, None)
     caps = networks.set_index("network")["cap"]
     names = {recipe: recipe.removeprefix(f"{block['training']['recipe']}-") for recipe, _, _ in metrics}
     accuracy = read_accuracy(
         {(names[recipe], caps[names[recipe]], seed): path for (recipe, _, seed), path in metrics.items()}
     )
     found = plateau(accuracy, block["training"]["margin"])
-    chosen = compare(scan, chosen, accuracy, found.edge)
-    return Findings(chosen, accuracy, network_table(networks, accuracy, found), verdict(chosen, found))
+    return Findings(
+        compare(scan, chosen, accuracy, found.edge), accuracy, network_table(networks, accuracy, found), found
+    )
 
 
 def _can_choose(rows: pd.DataFrame) -> bool:
@@ -116,16 +120,13 @@ def _can_choose(rows: pd.DataFrame) -> bool:
 
 
 def choices(scan: Scan) -> pd.DataFrame:
-    """What every score chooses by every rule, and how sure that is.
+    """What every score chooses by every rule, and how sure that is: a row each.
 
-    Returns
-    -------
-    pd.DataFrame
-        One row a score and rule. choice: median of the seeds' choices, the larger of two; on_edge: whether the published rule could not
-        have gone further that way; seeds: the choice of every seed, as text; share_of_draws: share of the bootstrap
-        draws of the images (over all seeds) that choose the same cap, NaN for a score without values for images;
-        null_choice, null_share: what pure noise of the same spread chooses most often, and how often; null_p: probability
-        that choices so far from the null's come from it. NaN where a score is not positive or does not vary.
+    choice: median of the seeds' choices, the larger of two; on_edge: whether the published rule could not have gone further that
+    way; seeds: the choice of every seed, as text; share_of_draws: share of the bootstrap draws of the images (over all
+    seeds) that choose the same cap, NaN for a score without values for images; null_choice, null_share: what pure noise
+    of the same spread chooses most often, and how often; null_p: probability that choices so far from the null's come
+    from it. NaN where a score is not positive or does not vary.
     """
     rows = []
     for number, score in enumerate(scan.scores):
@@ -140,12 +141,11 @@ def _choice(scan: Scan, score: str, rule: choice.Rule, generator: np.random.Gene
     of_seeds = choice.over_seeds(rule, table, caps)
     # Not the choice of the mean curve: a few initialisations with scores many times those of the others would decide it.
     chosen = int(np.sort(of_seeds)[len(of_seeds) // 2])
+    counts = zip(*np.unique(of_seeds, return_counts=True), strict=True)
     row = {
         "choice": chosen,
         "on_edge": rule is choice.published and chosen in choice.published_range(caps),
-        "seeds": ", ".join(
-            f"{cap}: {count}" for cap, count in zip(*np.unique(of_seeds, return_counts=True), strict=True)
-        ),
+        "seeds": ", ".join(f"{cap}: {count}" for cap, count in counts),
         "share_of_draws": np.nan,
     }
     if table.shape[2] > 1:
@@ -155,12 +155,12 @@ def _choice(scan: Scan, score: str, rule: choice.Rule, generator: np.random.Gene
 
 
 def _null(
-    scan: Scan, table: np.ndarray, rule: choice.Rule, of_seeds: np.ndarray, generator: np.random.Generator
+    scan: Scan, table: NDArray, rule: choice.Rule, of_seeds: NDArray, generator: np.random.Generator
 ) -> dict[str, Any]:
     if not (table > 0).all() or np.ptp(table.mean(axis=2)) == 0:
         return {"null_choice": np.nan, "null_share": np.nan, "null_p": np.nan}
-    spread = choice.noise_level(table)
-    null = choice.null_distribution(rule, scan.caps, spread=spread, draws=scan.draws, generator=generator)
+    spread_of_noise = choice.noise_level(table)
+    null = choice.null_distribution(rule, scan.caps, spread=spread_of_noise, draws=scan.draws, generator=generator)
     # A score that no seed changes has been asked once, however many seeds there are.
     asked = of_seeds if np.ptp(table, axis=0).any() else of_seeds[:1]
     test = choice.against_null(asked, null, scan.caps, draws=scan.draws, generator=generator)
@@ -169,18 +169,7 @@ def _null(
 
 
 def read_accuracy(files: Mapping[tuple[str, float, int], str | Path]) -> pd.DataFrame:
-    """Dice and HD95 of every test image from the metrics of trained networks.
-
-    Parameters
-    ----------
-    files : mapping of (network, cap, seed) to path
-        The CSV of every run; the cap is NaN for a peer.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns network, cap, seed, image (position in the test set), dice in [0, 1], hd95 in pixels.
-    """
+    """Dice and HD95 (px) of every test image, from the CSV of every (network, cap or NaN for a peer, seed)."""
     parts = [
         read_metrics(path, METRICS).rename_axis("image").reset_index().assign(network=network, cap=cap, seed=seed)
         for (network, cap, seed), path in files.items()
@@ -201,105 +190,39 @@ def plateau(accuracy: pd.DataFrame, margin: float) -> Plateau:
 def compare(scan: Scan, chosen: pd.DataFrame, accuracy: pd.DataFrame, edge: int) -> pd.DataFrame:
     """Add to every choice how far it is from what training finds, and how its score goes with accuracy over caps.
 
-    Parameters
-    ----------
-    scan : Scan
-        The scores.
-    chosen : pd.DataFrame
-        From :func:`choices`.
-    accuracy : pd.DataFrame
-        From :func:`read_accuracy`.
-    edge : int
-        The smallest cap that is not worse than the largest.
-
-    Returns
-    -------
-    pd.DataFrame
-        `chosen` with octaves_off, log2 of choice over edge (above 0: wider than needed), and spearman and pearson with
-        their 95 % intervals over seeds, NaN where fewer than three caps were trained or the score is constant.
+    octaves_off is log2 of choice over edge, the smallest cap that is not worse than the largest (above 0: wider than needed);
+    spearman and pearson have 95 % intervals over seeds, NaN where fewer than three caps were trained.
     """
     trained = accuracy[accuracy["cap"].notna()]
     runs = trained.groupby(["cap", "seed"])["dice"].mean().unstack("seed").sort_index(ascending=False)
     positions = [scan.caps.index(cap) for cap in runs.index]
     rows = []
     for number, score in enumerate(scan.scores):
+        row: dict[str, Any] = {"score": score}
         of_caps = scan.values(score).mean(axis=2).T[positions]
-        rows.append({"score": score, **dict(_correlations(of_caps, runs.to_numpy(), number))})
+        for method, found in correlations(of_caps, runs.to_numpy(), number).items():
+            row |= {method: found.value, f"{method}_low": found.low, f"{method}_high": found.high}
+        rows.append(row)
     off = np.log2(chosen["choice"] / edge)
     return chosen.assign(octaves_off=off).merge(pd.DataFrame(rows), on="score", how="left", validate="many_to_one")
 
 
-def _correlations(score: np.ndarray, dice: np.ndarray, seed: int) -> Iterator[tuple[str, float]]:
-    for method in ("spearman", "pearson"):
-        if len(score) < 3 or np.ptp(score.mean(axis=1)) == 0:
-            estimate = (np.nan, np.nan, np.nan)
-        else:
-            generator = np.random.default_rng(seed)
-            found = correlation(score, dice, method, generator, resample_caps=False, draws=2000)
-            estimate = (found.value, found.low, found.high)
-        yield from zip((method, f"{method}_low", f"{method}_high"), estimate, strict=True)
-
-
 def network_table(networks: pd.DataFrame, accuracy: pd.DataFrame, found: Plateau) -> pd.DataFrame:
-    """One row a trained network: its size, Dice and HD95 with both spreads, and whether it is worse than the largest.
-
-    Parameters
-    ----------
-    networks : pd.DataFrame
-        Columns network, cap, parameters, flops (of one crop).
-    accuracy : pd.DataFrame
-        From :func:`read_accuracy`.
-    found : Plateau
-        From :func:`plateau`.
-
-    Returns
-    -------
-    pd.DataFrame
-        network, cap, parameters, flops, then of dice and hd95 the mean, its SD over runs and over images, then loss (of
-        Dice, against the largest cap), p (of being worse by the margin or more, Holm-corrected), not_worse.
-    """
-    rows = {}
-    for network, runs in accuracy.groupby("network", sort=False):
-        rows[network] = {
-            name: summary(runs, metric)
-            for metric in METRICS
-            for name, summary in (
-                (metric, _mean),
-                (f"{metric}_std_runs", _std_over_runs),
-                (f"{metric}_std_images", _std_over_images),
-            )
-        }
-    comparisons = {f"cap{other.cap}": other for other in found.comparisons}
+    """One row a trained network: network, cap, parameters, flops (of a crop), then of dice and hd95 the mean, its SD over runs
+    and over images, then loss (of Dice, against the largest cap), p (of being worse by the margin, Holm-corrected), not_worse."""
+    rows = {
+        network: {key: value for metric in METRICS for key, value in spread(runs, metric).items()}
+        for network, runs in accuracy.groupby("network", sort=False)
+    }
     tested = pd.DataFrame(
-        {name: {"loss": other.loss, "p": other.p, "not_worse": other.not_worse} for name, other in comparisons.items()}
+        {f"cap{test.cap}": {"loss": test.loss, "p": test.p, "not_worse": test.not_worse} for test in found.comparisons}
     ).T.reindex(columns=["loss", "p", "not_worse"])
     table = networks.merge(pd.DataFrame(rows).T.rename_axis("network").reset_index(), on="network")
     return table.merge(tested.rename_axis("network").reset_index(), on="network", how="left")
 
 
-Summary = Callable[[pd.DataFrame, str], float]
-
-
-def _mean(runs: pd.DataFrame, metric: str) -> float:
-    return float(runs[metric].mean())
-
-
-def _std_over_runs(runs: pd.DataFrame, metric: str) -> float:
-    return float(runs.groupby("seed")[metric].mean().std(ddof=1))
-
-
-def _std_over_images(runs: pd.DataFrame, metric: str) -> float:
-    return float(runs.groupby("image")[metric].mean().std(ddof=1))
-
-
 def read_published(path: str | Path, dataset: str) -> pd.DataFrame:
-    """Published networks of one dataset.
-
-    Raises
-    ------
-    ValueError
-        When the file lacks the dataset.
-    """
+    """Published networks of one dataset, or a ValueError that names those there are."""
     table = pd.read_csv(path)
     rows = table[table["dataset"] == dataset]
     if rows.empty:
@@ -307,39 +230,118 @@ def read_published(path: str | Path, dataset: str) -> pd.DataFrame:
     return rows.drop(columns="dataset")
 
 
-def verdict(chosen: pd.DataFrame, found: Plateau | None) -> list[str]:
-    """Plain sentences: what the published rule chooses, whether noise would too, and whether training agrees."""
-    by_score = chosen[chosen["rule"] == "published"].set_index("score")
-    lines = list(_choice_sentences(by_score.loc["sensitivity"])) if "sensitivity" in by_score.index else []
-    if found is not None:
-        lines += _proof_sentences(by_score, found)
-    return lines
+def sentences(found: Findings) -> list[str]:
+    """What the published rule chooses, whether noise would too, and whether training agrees."""
+    by_score = found.choices[found.choices["rule"] == "published"].set_index("score")
+    chosen = by_score.loc["sensitivity"].to_dict() if "sensitivity" in by_score.index else {}
+    facts: dict[str, Any] = {"chosen": chosen, "tested": bool(chosen and pd.notna(chosen["null_p"])), "edge": None}
+    if found.plateau is not None:
+        off = by_score["octaves_off"].abs()
+        both = {"sensitivity", "parameter_count"} <= set(by_score.index)
+        facts |= {
+            "edge": found.plateau.edge,
+            "nearest_by": off.min(),
+            "nearest": [name.replace("_", " ") for name in off[off == off.min()].index],
+            "ranks": by_score["spearman"].to_dict() if both else {},
+        }
+    return prose.sentences("widths", **facts)
 
 
-def _choice_sentences(row: pd.Series) -> Iterator[str]:
-    yield f"The published rule chooses the cap {row['choice']} (by seed, {row['seeds']})."
-    if row["on_edge"]:
-        yield "This is the edge of what the rule can return, so it says little."
-    if pd.notna(row["null_p"]):
-        known = "can be told" if row["null_p"] < 0.05 else "cannot be told"
-        yield (
-            f"It {known} from what the rule makes of pure noise (which chooses {row['null_choice']:.0f} in "
-            f"{row['null_share']:.0%} of draws; p = {row['null_p']:.3f})."
-        )
-
-
-def _proof_sentences(by_score: pd.DataFrame, found: Plateau) -> list[str]:
-    lines = [f"Training puts the edge of the plateau at the cap {found.edge}."]
-    off = by_score["octaves_off"].abs()
-    nearest = off[off == off.min()].index
-    lines.append(
-        f"Nearest to it, by {off.min():.0f} octaves, {'is' if len(nearest) == 1 else 'are'} "
-        f"{', '.join(name.replace('_', ' ') for name in nearest)}."
+def to_page(block: Mapping[str, Any], found: Findings, published: pd.DataFrame | None = None) -> str:
+    """The page of a scan, in Markdown."""
+    return prose.page(
+        "widths",
+        question=block["title"],
+        caption=block["caption"],
+        said=sentences(found),
+        choices=to_markdown(_choices_frame(found.choices), names=2),
+        networks=to_markdown(_networks_frame(found, block["crop"]), names=2),
+        note=_note(block, found),
+        published=None if published is None else to_markdown(_published_frame(published)),
     )
-    if {"sensitivity", "parameter_count"} <= set(by_score.index):
-        ranks = by_score["spearman"]
-        lines.append(
-            f"Over the trained caps, Spearman's correlation with Dice is {ranks['sensitivity']:.2f} for sensitivity and "
-            f"{ranks['parameter_count']:.2f} for counting parameters."
-        )
-    return lines
+
+
+def to_tex(block: Mapping[str, Any], found: Findings, published: pd.DataFrame | None = None, label: str = "") -> str:
+    """The networks of a scan in LaTeX, published ones below ours, in our units: Dice from 0 to 1, spread over images."""
+    frame = _networks_frame(found, block["crop"])
+    if published is not None:
+        theirs = pd.DataFrame({"Network": _published_names(published), "Chosen by": ""})
+        theirs["Parameters"] = _texts(published["params_k"] * 1000, ",.0f")
+        theirs["Dice"] = _plus_minus(published["dice"] / 100, published["dice_std"] / 100, ".3f")
+        theirs["HD95 (px)"] = _plus_minus(published["hd95"], published["hd95_std"], ".1f")
+        title = pd.DataFrame({"Network": ["Published"]}).reindex(columns=frame.columns, fill_value="")
+        theirs = theirs.reindex(columns=frame.columns, fill_value=MISSING)
+        frame = pd.concat([frame, title, theirs], ignore_index=True)
+    notes = " ".join(filter(None, (_CHOSEN_NOTE, _note(block, found))))
+    return to_latex(frame, f"{block['title']}. {block['caption']}", label, notes, names=2)
+
+
+def _note(block: Mapping[str, Any], found: Findings) -> str:
+    return _TRAINED_NOTE.format(margin=block["training"]["margin"]) if "dice" in found.networks else ""
+
+
+def _choices_frame(table: pd.DataFrame) -> pd.DataFrame:
+    share = _texts(table["null_share"], ".0%")
+    frame = pd.DataFrame(
+        {
+            "Score": table["score"].str.replace("_", " "),
+            "Rule": table["rule"],
+            "Choice": table["choice"].astype(str) + np.where(table["on_edge"], "*", ""),
+            "By seed": table["seeds"],
+            "Draws": _texts(table["share_of_draws"], ".0%"),
+            "Null": (_texts(table["null_choice"], ".0f") + " (" + share + ")").where(share != MISSING, MISSING),
+            "p": _texts(table["null_p"], ".3f"),
+        }
+    )
+    if "octaves_off" in table:
+        frame["Octaves"] = _texts(table["octaves_off"], "+.0f")
+        for method in ("spearman", "pearson"):
+            value, low, high = (_texts(table[f"{method}{end}"], ".2f") for end in ("", "_low", "_high"))
+            whole = value + " (" + low + " to " + high + ")"
+            frame[method.capitalize()] = whole.where(value != MISSING, MISSING)
+    return frame
+
+
+def _networks_frame(found: Findings, crop: int) -> pd.DataFrame:
+    networks, published = found.networks, found.choices[found.choices["rule"] == "published"]
+    by = published["score"].str.replace("_", " ").groupby(published["choice"]).agg(", ".join)
+    frame = pd.DataFrame(
+        {
+            "Network": networks["network"],
+            "Chosen by": networks["cap"].map(by).fillna(""),
+            "Parameters": _texts(networks["parameters"], ","),
+            f"FLOPs ({crop} x {crop})": _texts(networks["flops"], ".3g"),
+        }
+    )
+    if "dice" in networks:
+        for metric, heading, form in (("dice", "Dice", ".3f"), ("hd95", "HD95 (px)", ".1f")):
+            runs = _texts(networks[f"{metric}_std_runs"], form)
+            frame[heading] = _plus_minus(networks[metric], networks[f"{metric}_std_images"], form) + " (" + runs + ")"
+        frame["Loss of Dice"] = _texts(networks["loss"], "+.3f")
+        frame["p"] = _texts(networks["p"], ".3g")
+    return frame
+
+
+def _published_frame(published: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Network": _published_names(published),
+            "Parameters (k)": _texts(published["params_k"], ",.4g"),
+            "Dice (%)": _plus_minus(published["dice"], published["dice_std"], ".2f"),
+            "HD95": _plus_minus(published["hd95"], published["hd95_std"], ".2f"),
+        }
+    )
+
+
+def _published_names(published: pd.DataFrame) -> pd.Series:
+    caps = " (cap " + _texts(published["chosen_cap"], ".0f") + ")"
+    return published["model"] + caps.where(published["chosen_cap"].notna(), "")
+
+
+def _plus_minus(mean: pd.Series, spread_of_it: pd.Series, form: str) -> pd.Series:
+    return _texts(mean, form) + " ± " + _texts(spread_of_it, form)
+
+
+def _texts(numbers: pd.Series, form: str) -> pd.Series:
+    """Numbers as text, those that are not there as a dash."""
+    return pd.Series([format(n, form) if pd.notna(n) else MISSING for n in numbers], numbers.index, dtype=object)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from frugalseg.reporting import style
+from frugalseg.reporting.formats import value_text
 
 _PANEL_WIDTH = style.PAGE_WIDTH / 2
 _PANEL_HEIGHT = 2.6
@@ -20,31 +21,13 @@ _CHOICE_LINES = {"published": "-", "free": (0, (1, 1.2))}
 
 @style.styled
 def draw_widths(
-    scan: pd.DataFrame,
-    networks: pd.DataFrame,
-    choices: pd.DataFrame,
-    accuracy: pd.DataFrame,
-    edge: int | None = None,
+    scan: pd.DataFrame, networks: pd.DataFrame, choices: pd.DataFrame, accuracy: pd.DataFrame, edge: int | None = None
 ) -> Figure:
-    """Draw a width scan and, where networks were trained, its proof.
+    """Four panels where networks were trained, two where not.
 
-    Parameters
-    ----------
-    scan : pd.DataFrame
-        Columns score, cap, seed, image, value: the scores of every candidate at initialisation, one a seed and image.
-    networks : pd.DataFrame
-        Columns network, cap (NaN for a peer), parameters.
-    choices : pd.DataFrame
-        Columns score, rule, choice: the cap that each score leads to.
-    accuracy : pd.DataFrame
-        Columns network, cap, seed, image, dice of the trained networks; no row where none was trained.
-    edge : int, optional
-        Smallest cap that training finds not worse than the largest.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Four panels where networks were trained, two where not.
+    scan: score, cap, seed, image, value at initialisation; networks: network, cap (NaN for a peer), parameters; choices: score,
+    rule, choice; accuracy: network, cap, seed, image, dice, no row where none was trained; edge: the smallest cap that
+    training finds not worse than the largest.
     """
     rows = 1 if accuracy.empty else 2
     figure = Figure(figsize=(style.PAGE_WIDTH, rows * _PANEL_HEIGHT), layout="constrained")
@@ -56,9 +39,8 @@ def draw_widths(
     for axes in panels[0]:
         _label_caps(axes, networks, sorted(curves.columns))
     if not accuracy.empty:
-        trained = accuracy[accuracy["cap"].notna()]
         _draw_accuracy(panels[1, 0], accuracy, networks, choices, edge)
-        _draw_against(panels[1, 1], curves, trained)
+        _draw_against(panels[1, 1], curves, accuracy[accuracy["cap"].notna()])
     return figure
 
 
@@ -105,16 +87,9 @@ def _mark(axes: Axes, chosen: pd.Series) -> None:
 def _label_caps(axes: Axes, networks: pd.DataFrame, caps: Sequence[int]) -> None:
     """Caps on the horizontal axis, the widest on the left, each with its network's number of parameters."""
     parameters = networks.dropna(subset="cap").set_index("cap")["parameters"]
-    axes.set_xticks(np.log2(caps), [f"{cap}\n{_count_text(parameters[cap])}" for cap in caps], fontsize=6)
+    axes.set_xticks(np.log2(caps), [f"{cap}\n{value_text('parameters', parameters[cap])}" for cap in caps], fontsize=6)
     axes.set_xlabel("Width cap, and parameters")
     axes.invert_xaxis()
-
-
-def _count_text(count: float) -> str:
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if count >= unit:
-            return f"{count / unit:.3g}{name}"
-    return f"{count:.0f}"
 
 
 def _draw_accuracy(
