@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from frugalseg.answers.counts import count_datasets, count_models, to_markdown
+from frugalseg.reporting.counts import count_datasets, count_models, to_markdown
 from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from frugalseg.answers.features_figure import draw_features
+from frugalseg.answers.looks.features import draw_features
 from frugalseg.reporting import style
 from frugalseg.runtime.logs import record
 from frugalseg.selection.coresets import load, take

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from frugalseg.answers.patches_figure import draw_patches
+from frugalseg.answers.looks.patches import draw_patches
 from frugalseg.data.stores import open_patches
 from frugalseg.reporting import style
 from frugalseg.runtime.logs import record

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from frugalseg.answers.segmentations_figure import draw_segmentations
+from frugalseg.answers.looks.segmentations import draw_segmentations
 from frugalseg.data.stores import open_images, read_table
 from frugalseg.evaluation.samples import evenly_spaced, most_changed, segment_samples
 from frugalseg.reporting import style

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from frugalseg.answers.counts import count_datasets, count_models, to_markdown
+from frugalseg.reporting.counts import count_datasets, count_models, to_markdown
 
 
 def test_patches_with_few_cells_are_counted_and_shown(tmp_path):

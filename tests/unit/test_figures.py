@@ -8,12 +8,12 @@ from PIL import Image
 
 from frugalseg.answers import experiment_figure as figures
 from frugalseg.answers.experiment import COLUMNS, read
-from frugalseg.answers.features_figure import _subsample, draw_features, project
-from frugalseg.answers.layout import ALL_SEEDS
-from frugalseg.answers.patches_figure import draw_patches
-from frugalseg.answers.segmentations_figure import draw_segmentations, outlines
+from frugalseg.answers.looks.colours import to_rgb
+from frugalseg.answers.looks.features import _subsample, draw_features, project
+from frugalseg.answers.looks.patches import draw_patches
+from frugalseg.answers.looks.segmentations import draw_segmentations, outlines
 from frugalseg.reporting import style
-from frugalseg.reporting.pictures import to_rgb
+from frugalseg.reporting.layout import ALL_SEEDS
 
 RATES = (0, 1, 10, 100)
 

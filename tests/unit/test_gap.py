@@ -6,7 +6,7 @@ import pytest
 
 from frugalseg.answers.answer import Asked
 from frugalseg.answers.experiment import COLUMNS, add_gap_closed, answer, gap_notes, tabulate
-from frugalseg.answers.layout import lay_out
+from frugalseg.reporting.layout import lay_out
 from frugalseg.study.experiments import expand, gaps, requests
 from frugalseg.study.metrics import OF_IMAGES
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from frugalseg.answers.experiment import tabulate
-from frugalseg.answers.layout import COSTS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.reporting.benchmarks import read_benchmark
+from frugalseg.reporting.layout import COSTS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.study.experiments import requests
 from frugalseg.study.load import ConfigError, complete

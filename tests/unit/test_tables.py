@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from frugalseg.answers import experiment
-from frugalseg.answers.layout import lay_out
+from frugalseg.reporting.layout import lay_out
 from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.study import metrics
 from frugalseg.study.experiments import GAP_CLOSED, Entry

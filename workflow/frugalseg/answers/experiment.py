@@ -12,9 +12,9 @@ import torch
 
 from frugalseg.answers.answer import Answer, Asked
 from frugalseg.answers.experiment_figure import draw
-from frugalseg.answers.layout import ALL_SEEDS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.answers.scores import read_metrics
 from frugalseg.models.cost import forward_flops, parameters
+from frugalseg.reporting.layout import ALL_SEEDS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.study.experiments import GAP_CLOSED, Entry, Gap, cost_fields, gaps, requests
 from frugalseg.study.metrics import OF_IMAGES, metric_of

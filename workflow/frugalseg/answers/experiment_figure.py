@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from frugalseg.answers.layout import ALL_SEEDS, check_fields, combinations, of_metrics, of_models
 from frugalseg.reporting import style
 from frugalseg.reporting.formats import field_name, value_text
+from frugalseg.reporting.layout import ALL_SEEDS, check_fields, combinations, of_metrics, of_models
 from frugalseg.study.experiments import COST_FIELDS
 from frugalseg.study.metrics import metric_of
 

@@ -21,13 +21,15 @@ _ESCAPED = str.maketrans(
 _FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 
-def to_markdown(frame: pd.DataFrame, names: int = 1) -> str:
+def to_markdown(frame: pd.DataFrame, names: int = 1, repeats: bool = False) -> str:
     """A Markdown table; the first `names` columns name the rows and stand at the left, the others at the right.
 
-    Levels of a heading are joined by commas, and names that a row shares with the row above are left blank.
+    Levels of a heading are joined by commas. Names that a row shares with the row above are left blank, but for `repeats`.
     """
     headings = [", ".join(filter(None, key)) if isinstance(key, tuple) else key for key in frame.columns]
-    flat = without_repeats(frame, names).set_axis(headings, axis="columns").map(_one_cell)
+    flat = (
+        without_repeats(frame, names).set_axis(headings, axis="columns").map(lambda cell: str(cell).replace("|", r"\|"))
+    )
     sides = ["left"] * names + ["right"] * (len(headings) - names)
     return flat.to_markdown(index=False, disable_numparse=True, colalign=sides)
 
@@ -84,7 +86,3 @@ def without_repeats(frame: pd.DataFrame, names: int) -> pd.DataFrame:
 def _shared(above: list[str], row: list[str]) -> int:
     """How many names two rows have in common from the left."""
     return next((level for level, (a, b) in enumerate(zip(above, row, strict=True)) if a != b), len(row))
-
-
-def _one_cell(text: str) -> str:
-    return text.replace("|", r"\|")

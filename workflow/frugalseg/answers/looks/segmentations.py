@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from scipy.ndimage import find_objects
 from skimage.measure import approximate_polygon, find_contours
 
+from frugalseg.answers.looks.colours import to_rgb
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.reporting import style
-from frugalseg.reporting.pictures import to_rgb
 from frugalseg.study.metrics import metric_of
 
 _COLUMN_WIDTH = 1.8
@@ -43,21 +43,12 @@ def draw_segmentations(
     truth : sequence of np.ndarray
         (H, W) integer label image of each image, 0 is background.
     predictions : mapping of str to sequence of np.ndarray
-        Title of the column -> predicted label image of each image, (H, W) integer.
+        Title of the column -> predicted label image of each image.
     window : int
         Height and width of the part shown at most, in pixels.
     changed : mapping, optional
         ``from`` and ``to``, titles of two columns, and ``metric``: it is written below every prediction in place of the
         other two, below those of ``to`` with its change.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When a column lacks images, or a label image differs from its image in size.
     """
     columns = {"Truth": truth, **predictions}
     for title, labels in columns.items():
@@ -83,17 +74,9 @@ def draw_segmentations(
 
 
 def outlines(labels: np.ndarray) -> list[np.ndarray]:
-    """Outlines of the cells of a label image, halfway between its pixels and those around, to within 0.4 px.
+    """Outlines of the cells of a label image (H, W), halfway between its pixels and those around, to within 0.4 px.
 
-    Parameters
-    ----------
-    labels : np.ndarray
-        (H, W) integer, 0 is background.
-
-    Returns
-    -------
-    list of np.ndarray
-        (K, 2) float, closed lines of points (x, y) in pixels; a cell of several parts or with holes has several.
+    They are closed lines (K, 2) of points (x, y) in pixels; a cell of several parts or with holes has several.
     """
     lines = []
     for label, box in enumerate(find_objects(labels), start=1):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from frugalseg.answers.looks.colours import to_rgb
 from frugalseg.reporting import style
-from frugalseg.reporting.pictures import to_rgb
 
 # Patches along the side of a full sheet.
 _SIDE = 6
@@ -18,25 +18,9 @@ _GAP = 4
 
 @style.styled
 def draw_patches(images: np.ndarray, picks: Mapping[str, np.ndarray]) -> Figure:
-    """Draw a sheet of patches for each selector.
+    """Draw a sheet of patches for each selector, from normalised patches (N, C, H, W) and title -> (K,) picks, K > 0.
 
     Where a selector picks more patches than a sheet holds, those shown are evenly spaced in the order of its picks.
-
-    Parameters
-    ----------
-    images : np.ndarray
-        (N, C, H, W) float, the normalised patches of a data set; may be memory-mapped.
-    picks : mapping of str to np.ndarray
-        Title -> (K,) indices of the patches chosen, K > 0.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When a selector has no picks.
     """
     for title, chosen in picks.items():
         if len(chosen) == 0:

@@ -6,25 +6,10 @@ import numpy as np
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
-    """Picture of a normalised image.
+    """(H, W, 3) float32 in [0, 1] of a normalised image (1 to 3, H, W), 0 is black and 1 is white.
 
     One channel is shown in grey. Of two, the first is green and the second magenta, which colour-blind readers tell
     apart; where the second is empty the first is shown in grey. Three are red, green and blue.
-
-    Parameters
-    ----------
-    image : np.ndarray
-        (C, H, W) float, C in {1, 2, 3}, 0 is black and 1 is white; values outside are clipped.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W, 3) float32 in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        When the image has another number of channels.
     """
     channels = np.clip(np.asarray(image, dtype=np.float32), 0, 1)
     if len(channels) == 2 and not channels[1].any():

@@ -23,32 +23,10 @@ _COMPONENTS = 50
 def draw_features(
     features: np.ndarray, bins: np.ndarray, picks: Mapping[str, np.ndarray], seed: int, max_points: int = 3000
 ) -> Figure:
-    """Draw a t-SNE of the features, one panel a selector with its picks marked on it.
+    """Draw a t-SNE of features (N, D), N >= 4, one panel a selector with its picks, title -> (K,), marked on it.
 
-    All panels show the same projection. Of more than `max_points` patches a random part is projected and drawn; of
-    the picks of each selector, at most its equal share of half of the points.
-
-    Parameters
-    ----------
-    features : np.ndarray
-        (N, D) float, one row a patch.
-    bins : np.ndarray
-        (N,) int, the bin of each patch, from 0.
-    picks : mapping of str to np.ndarray
-        Title -> (K,) indices of the patches chosen.
-    seed : int
-        Seed of the subsample and of t-SNE.
-    max_points : int
-        Patches to draw at most.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        When features and bins differ in length, or there are fewer than four patches.
+    All panels show the same projection, coloured by the bins (N,) from 0. Of more than `max_points` patches a random part is
+    projected and drawn; of the picks of each selector, at most its equal share of half of the points.
     """
     if len(features) != len(bins):
         raise ValueError(f"there are {len(features)} rows of features for {len(bins)} patches in bins")
@@ -86,19 +64,8 @@ def draw_features(
 
 
 def project(features: np.ndarray, seed: int) -> np.ndarray:
-    """Project features to the plane with t-SNE, started from their principal components.
-
-    Parameters
-    ----------
-    features : np.ndarray
-        (N, D) float, N >= 4.
-    seed : int
-
-    Returns
-    -------
-    np.ndarray
-        (N, 2) float32; the same for the same seed, since it runs on one thread.
-    """
+    """Project features (N, D), N >= 4, to the plane (N, 2) with t-SNE from their principal components; on one thread, so that
+    the same seed gives the same."""
     features = np.asarray(features, dtype=np.float64)
     components = min(_COMPONENTS, *features.shape)
     tsne = TSNE(perplexity=min(_PERPLEXITY, (len(features) - 1) / 3), init="pca", random_state=seed)

@@ -1,0 +1,1 @@
+"""Figures that look at images and features, and belong to no question."""
