@@ -12,7 +12,7 @@ from PIL import Image
 from frugalseg.reporting import style
 from frugalseg.reporting.front_page import front_page
 from frugalseg.reporting.inline_images import inline
-from frugalseg.reporting.markup import split_at_metrics, to_html, to_inline_html
+from frugalseg.reporting.page import split_at_metrics, to_html, to_inline_html
 from frugalseg.study.answers import answer_names, leading_answers
 from frugalseg.study.load import ConfigError, complete
 from frugalseg.study.metrics import METRICS

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from frugalseg.reporting import prose
 from frugalseg.reporting.inline_images import Inlined
-from frugalseg.reporting.markup import anchor, to_html, to_inline_html
+from frugalseg.reporting.page import anchor, to_html, to_inline_html
 from frugalseg.study.answers import VERDICTS, leading_answers
 from frugalseg.study.metrics import METRICS
 
