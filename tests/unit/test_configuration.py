@@ -176,7 +176,7 @@ PROBLEMS = {
     "patches of another method than ewc": (
         ["recipes", "small", "keep"],
         {"method": "l2sp", "strength": 1, "patches": 8},
-        "recipes.small.keep.patches means nothing unless recipes.small.keep.method is 'ewc'",
+        "recipes.small.keep.patches means nothing to the method 'l2sp'",
     ),
     "misspelt way of keeping": (
         ["recipes", "small", "keep"],

@@ -14,7 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from frugalseg import models
 from frugalseg.training import distributed
 from frugalseg.training.distributed import SharedNetwork, launch
-from frugalseg.training.keep import Keep
+from frugalseg.training.keeping import Keep
 from frugalseg.training.loop import train
 from frugalseg.training.lora import Adapters
 from frugalseg.training.recipe import Recipe

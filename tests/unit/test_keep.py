@@ -10,10 +10,10 @@ from test_training import disc_patches
 
 from frugalseg import models
 from frugalseg.runtime.literals import members
-from frugalseg.training.anchor import Anchor, batch_norms
-from frugalseg.training.distillation import Distillation, distillation_loss
-from frugalseg.training.fisher import fisher_information
-from frugalseg.training.keep import Keep
+from frugalseg.training.keeping import Keep, Start, lwf
+from frugalseg.training.keeping.ewc import fisher_information
+from frugalseg.training.keeping.l2sp import Anchor, batch_norms
+from frugalseg.training.keeping.lwf import distillation_loss
 from frugalseg.training.loop import train
 from frugalseg.training.lora import Adapters
 from frugalseg.training.losses import LOSSES, OUT_CHANNELS
@@ -48,6 +48,11 @@ def parent_of(arch="cpnet", seed=0):
         norm.running_mean.normal_(0, 0.3, generator=generator)
         norm.running_var.uniform_(0.5, 2.0, generator=generator)
     return network
+
+
+def way(method, strength, **options):
+    """What keeps the old, its encoder left out."""
+    return Keep.of({"method": method, "strength": strength, **options}, "mynet")
 
 
 def source(count=12, seed=0):
@@ -97,7 +102,7 @@ def described(tensors):
 def test_at_strength_0_all_are_naive_fine_tuning_to_the_bit(tmp_path, arch, changes):
     fine_tuned(tmp_path / "naive", None, arch, **changes)
     for method in METHODS:
-        fine_tuned(tmp_path / method, Keep(method, 0.0), arch, **changes)
+        fine_tuned(tmp_path / method, way(method, 0.0), arch, **changes)
         assert files(tmp_path / method) == files(tmp_path / "naive"), method
 
 
@@ -105,7 +110,7 @@ def test_at_strength_0_all_are_naive_fine_tuning_to_the_bit(tmp_path, arch, chan
 def test_a_strength_below_rounding_is_naive_fine_tuning(tmp_path, method):
     """Strength 0 skips what keeps the old; here it is computed, and too weak to move a weight."""
     naive = fine_tuned(tmp_path / "naive")
-    kept = fine_tuned(tmp_path / "kept", Keep(method, 1e-30, patches=3))
+    kept = fine_tuned(tmp_path / "kept", way(method, 1e-30, **({"patches": 3} if method == "ewc" else {})))
     for name, tensor in naive.items():
         assert torch.equal(kept[name], tensor), name
 
@@ -122,7 +127,7 @@ def test_a_strength_below_rounding_is_naive_fine_tuning(tmp_path, method):
 )
 def test_at_a_very_large_strength_l2sp_is_the_parent_to_the_bit(tmp_path, arch, changes):
     parent = parent_of(arch).state_dict()
-    kept = fine_tuned(tmp_path / "kept", Keep("l2sp", 1e15), arch, **changes)
+    kept = fine_tuned(tmp_path / "kept", way("l2sp", 1e15), arch, **changes)
     naive = fine_tuned(tmp_path / "naive", None, arch, **changes)
     for name, tensor in described(kept).items():
         assert torch.equal(tensor, parent[name]), name
@@ -132,9 +137,9 @@ def test_at_a_very_large_strength_l2sp_is_the_parent_to_the_bit(tmp_path, arch, 
 
 def test_ewc_holds_what_the_parent_needs_and_lets_the_rest_go(tmp_path):
     parent, free = parent_of().state_dict(), 0
-    kept = fine_tuned(tmp_path, Keep("ewc", 1e20, patches=6))
-    run = Run(parent_of(), [source()], recipe(Keep("ewc", 1.0)), 0, 0, [], CPU, [source(6, seed=1)])
-    for name, fisher in run._importance(6).items():
+    kept = fine_tuned(tmp_path, way("ewc", 1e20, patches=6))
+    run = Run(parent_of(), [source()], recipe(), 0, 0, [], CPU, [source(6, seed=1)])
+    for name, fisher in fisher_information(run.model, run.loss, run._old_crops(6)).items():
         held = fisher > 1e-9
         assert torch.equal(kept[name][held], parent[name][held]), name
         free += (kept[name] != parent[name])[fisher == 0].sum()
@@ -222,9 +227,8 @@ def test_fisher_information_is_the_mean_square_of_finite_differences():
 
 def test_fisher_information_is_of_the_parents_patches_and_repeats():
     def fisher(parent_source, seed=0, patches=5):
-        keep = Keep("ewc", 1.0, patches)
-        run = Run(parent_of(), [source()], recipe(keep), seed, 0, [], CPU, [parent_source])
-        return run._importance(patches)
+        run = Run(parent_of(), [source()], recipe(), seed, 0, [], CPU, [parent_source])
+        return fisher_information(run.model, run.loss, run._old_crops(patches))
 
     first, again, other, longer = (
         fisher(source(6, seed=1)),
@@ -236,7 +240,7 @@ def test_fisher_information_is_of_the_parents_patches_and_repeats():
     assert not torch.equal(first["output.2.weight"], other["output.2.weight"])
     assert not torch.equal(first["output.2.weight"], longer["output.2.weight"])
     with pytest.raises(ValueError, match="'ewc' needs the patches of the parent's stage"):
-        Run(parent_of(), [source()], recipe(Keep("ewc", 1.0)), 0, 0, [], CPU)
+        Run(parent_of(), [source()], recipe(way("ewc", 1.0)), 0, 0, [], CPU)
 
 
 @pytest.mark.parametrize("target", LOSSES)
@@ -262,13 +266,14 @@ def test_distillation_loss_is_the_formula(target):
 def test_distillation_is_from_what_the_network_was_in_evaluation(arch):
     network = parent_of(arch)
     before = copy.deepcopy(network).eval()
-    distillation = Distillation(network, 2.0, TARGETS[arch], lambda called, *inputs: called(*inputs))
+    distillation = lwf.Way(way("lwf", 2.0))
+    distillation.start(Start(network, TARGETS[arch], None, lambda called, *inputs: called(*inputs), None))
     with torch.no_grad():
         for weight in network.parameters():
             weight += 0.1
     images = torch.randn(3, 2, 16, 16, generator=torch.Generator().manual_seed(0))
     output = torch.zeros(3, 3, 16, 16, requires_grad=True)
-    loss = distillation(images, output)
+    loss = distillation.loss(images, output)
     torch.testing.assert_close(loss, 2.0 * distillation_loss(output, before(images), TARGETS[arch]))
     loss.backward()
     assert output.grad.abs().sum() > 0
@@ -276,7 +281,7 @@ def test_distillation_is_from_what_the_network_was_in_evaluation(arch):
 
 
 def test_distillation_is_added_to_the_loss_of_every_step():
-    run, plain = (Run(parent_of(), [source()], recipe(keep), 0, 0, [], CPU) for keep in (Keep("lwf", 3.0), None))
+    run, plain = (Run(parent_of(), [source()], recipe(keep), 0, 0, [], CPU) for keep in (way("lwf", 3.0), None))
     for _ in range(3):
         weights = [weight.detach().clone() for weight in plain.model.parameters()]
         for one, other in zip(run.model.parameters(), weights, strict=True):
@@ -334,7 +339,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, method, pr
 
 def test_the_stamp_of_a_run_has_the_parents_patches():
     stamps = {
-        Run(parent_of(), [source()], recipe(Keep("ewc", strength, 2)), 0, 0, [], CPU, [parent]).stamp()
+        Run(parent_of(), [source()], recipe(way("ewc", strength, patches=2)), 0, 0, [], CPU, [parent]).stamp()
         for strength, parent in ((1.0, source(6, seed=1)), (1.0, source(6, seed=3)), (2.0, source(6, seed=1)))
     }
     assert len(stamps) == 3
@@ -342,4 +347,4 @@ def test_the_stamp_of_a_run_has_the_parents_patches():
 
 def test_adapters_and_keeping_do_not_go_together():
     with pytest.raises(ValueError, match="lora or keep, not both"):
-        recipe(Keep("l2sp", 1.0), lora=Adapters(2, 1.0, ("conv",)))
+        recipe(way("l2sp", 1.0), lora=Adapters(2, 1.0, ("conv",)))

@@ -22,6 +22,11 @@ def test_what_is_read_is_what_the_module_has():
             assert found == {key: getattr(module, key) for key in found}
 
 
+def test_the_options_of_a_way_of_keeping_are_what_it_looks_at():
+    options = {name: set(found.get("OPTIONS", {})) for name, found in members("training.keeping").items()}
+    assert options == {"l2sp": {"strength"}, "ewc": {"strength", "patches"}, "lwf": {"strength"}, "frozen": set()}
+
+
 @pytest.mark.parametrize(("room", "function"), [("selection", "{}"), ("models", "build")])
 def test_options_are_those_of_the_function(room, function):
     of_the_rule = {"bins", "patch_size", "generator", "tasks", "cap"}

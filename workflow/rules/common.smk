@@ -6,6 +6,7 @@ from frugalseg import chains
 from frugalseg.data.downloads.description import Download, revision
 from frugalseg.data.sources import listing
 from frugalseg.runtime.fingerprint import fingerprint
+from frugalseg.runtime.literals import literals
 
 SEEDED_SELECTORS = [
     name for name, selector in config["selectors"].items() if selector["method"] in chains.SEEDED_METHODS

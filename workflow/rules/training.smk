@@ -22,7 +22,7 @@ rule train:
         config=stage_config,
         # Lives outside the outputs, which Snakemake deletes when a job fails: a killed run goes on from here.
         state=f"results/{config['study']}/state/{{recipe}}/{{chain}}/seed{{seed}}",
-        code=code_of("train.py", network),
+        code=code_of("train.py", network, way_of_keeping),
     script:
         "../../scripts/train.py"
 

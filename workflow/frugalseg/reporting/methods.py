@@ -27,7 +27,6 @@ _SAID_IN = {
     "optimiser": "training.optimiser",
     "schedule": "training.schedules",
     "augmentation": "training.run",
-    "way of keeping": "training.keep",
 }
 """Module whose ``METHODS`` has the words, by what they are for; selectors and networks have a module each."""
 _CITED = re.compile(r"(?<!\w)@(?P<key>[a-z0-9]+(?:-[a-z0-9]+)*)")
@@ -56,6 +55,7 @@ def papers() -> dict[str, str]:
     """Everything that can be cited, by key: ``kcenter`` -> ``"Sener & Savarese 2018, Active learning ..."``."""
     known = yaml.safe_load((Path(__file__).parent / "templates/papers.yaml").read_text(encoding="utf-8"))
     modules = [*members("selection").values(), *members("models").values(), *members("training").values()]
+    modules += members("training.keeping").values()
     for module in modules:
         known |= module.get("CITES", {})
     return known
@@ -115,7 +115,7 @@ def _member(room: str, kind: str, name: str) -> dict[str, Any]:
     known = members(room)
     if name not in known:
         raise ValueError(
-            f"the methods section has no words for the {kind} {name!r}: write METHODS in frugalseg/{room}/{name}.py"
+            f"the methods section has no words for the {kind} {name!r}: write METHODS in frugalseg.{room}.{name}"
         )
     return known[name]
 
@@ -225,7 +225,8 @@ def _built(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tuned_part(recipe: Recipe) -> str:
     if recipe.keep:
-        return prose.fragment(_words("way of keeping", recipe.keep.method), **recipe.keep._asdict())
+        words = _member("training.keeping", "way of keeping", recipe.keep.method)["METHODS"]
+        return prose.fragment(words, parts=recipe.keep.parts, **recipe.keep.options)
     if recipe.lora:
         return prose.fragment(literals("training.lora")["METHODS"], **recipe.lora._asdict())
     return "in all their weights"

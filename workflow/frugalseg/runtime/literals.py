@@ -39,7 +39,7 @@ def literals(module: str) -> dict[str, Any]:
 def members(room: str) -> dict[str, dict[str, Any]]:
     """Literals of the modules of a room that have ``METHODS``, by name: the selectors of ``selection``, the networks of
     ``models``."""
-    names = sorted(file.stem for file in (_PACKAGE / room).glob("*.py"))
+    names = sorted(file.stem for file in _PACKAGE.joinpath(*room.split(".")).glob("*.py"))
     return {name: found for name in names if "METHODS" in (found := literals(f"{room}.{name}"))}
 
 

@@ -57,12 +57,12 @@ def _keep_problems(name: str, recipe: Mapping[str, Any]) -> Iterator[tuple[str, 
             "keep",
             f"{where} does not go with lora, which leaves the parent's weights as they are; take one of them away",
         )
-    if method == "frozen" and "strength" in keep:
-        yield "keep", f"{where}.strength means nothing to the method 'frozen'; take it away"
-    if method != "frozen" and "strength" not in keep:
-        yield "keep", f"{where} lacks the key 'strength', which {method!r} needs; 0 keeps nothing"
-    if method != "ewc" and "patches" in keep:
-        yield "keep", f"{where}.patches means nothing unless {where}.method is 'ewc'; take it away"
+    options = members("training.keeping")[method].get("OPTIONS", {})
+    for key in keep.keys() - options.keys() - {"method"}:
+        yield "keep", f"{where}.{key} means nothing to the method {method!r}; take it away"
+    for key, option in options.items():
+        if key not in keep and "default" not in option:
+            yield "keep", f"{where} lacks the key {key!r}, which {method!r} needs; 0 keeps nothing"
     if method == "frozen" and not _NETWORKS[recipe["arch"].partition("-")[0]].get("ENCODER"):
         yield (
             "keep",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from frugalseg.training.keep import Keep
+from frugalseg.training.keeping import Keep
 from frugalseg.training.lora import Adapters
 
 _TERA = 1e12

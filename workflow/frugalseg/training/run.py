@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -20,13 +20,9 @@ from frugalseg.kernels.augment import random_affine, random_stretch
 from frugalseg.models.cost import step_flops
 from frugalseg.runtime.fingerprint import fingerprint
 from frugalseg.training import checkpoints, lora, schedules
-from frugalseg.training.anchor import Anchor
 from frugalseg.training.average import WeightAverage
-from frugalseg.training.distillation import Distillation
-from frugalseg.training.distributed import SharedNetwork, of_first, processes
-from frugalseg.training.fisher import fisher_information
-from frugalseg.training.frozen import freeze
-from frugalseg.training.keep import Keep
+from frugalseg.training.distributed import SharedNetwork, processes
+from frugalseg.training.keeping import Start, way_of
 from frugalseg.training.losses import LOSSES, unit_flow_errors
 from frugalseg.training.optimiser import build as build_optimiser
 from frugalseg.training.recipe import Recipe
@@ -89,10 +85,10 @@ class Run:
         self.model = model.to(device, memory_format=torch.channels_last)
         self.common_diameter = COMMON_DIAMETERS[recipe.augmentation] if recipe.rescale else None
         self.loss = LOSSES[recipe.target]
-        self.frozen = recipe.keep.parts if recipe.keep else ()
-        freeze(self.model, self.frozen)
+        self.keeping = way_of(recipe.keep)
+        self.keeping.prepare(self.model)
         self.network = SharedNetwork(self.model, recipe.batch) if processes() > 1 else self.model
-        self.anchor, self.distillation = self._keep(recipe.keep)
+        self.keeping.start(Start(self.model, recipe.target, self.loss, self._predict, self._old_crops))
         _record_diameters(model, self.sampler.mean_diameter, self.common_diameter)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(recipe, trained)
@@ -109,17 +105,17 @@ class Run:
     def advance(self) -> Tensor:
         """Make one optimiser step; the loss stays on the device."""
         self.model.train()
-        freeze(self.model, self.frozen)
+        self.keeping.prepare(self.model)
         with lora.computed_once(self.model):
             output, labels, flows = self.supervision.forward()
             loss = self.loss(output, labels, flows)
-            if self.distillation:
-                loss = loss + self.distillation(self.supervision.images, output)
+            kept = self.keeping.loss(self.supervision.images, output)
+            if kept is not None:
+                loss = loss + kept
             self.optimiser.zero_grad()
             loss.backward()
         self.optimiser.step(self.lr(self.step))
-        if self.anchor:
-            self.anchor.pull(self.optimiser.rates(self.lr(self.step)))
+        self.keeping.after_step(partial(self.optimiser.rates, self.lr(self.step)))
         if self.average:
             self.average.update()
         self.step += 1
@@ -193,7 +189,7 @@ class Run:
             "min_cells": self.min_cells,
             "device": self.device.type,
             "autocast": str(self.autocast_type),
-            "code": fingerprint(__name__, type(self.model).__module__),
+            "code": fingerprint(__name__, type(self.model).__module__, type(self.keeping).__module__),
             "sources": [[source.name, source.share] for source in self._all_sources],
             "patches": [_patches_key(source.patches) for source in self._all_sources],
             "validation": [_patches_key(patches) for patches in self.validation],
@@ -205,25 +201,15 @@ class Run:
     def _all_sources(self) -> list[Source]:
         return [*self.sources, *self.parent_sources]
 
-    def _keep(self, keep: Keep | None) -> tuple[Anchor | None, Distillation | None]:
-        """What keeps the weights that the run starts from, or the outputs that they give."""
-        if keep is None or not keep.strength:
-            return None, None
-        if keep.method == "lwf":
-            return None, Distillation(self.model, keep.strength, self.recipe.target, self._predict)
-        importance = self._importance(keep.patches) if keep.method == "ewc" else None
-        return Anchor(self.model, keep.strength, importance), None
-
-    def _importance(self, patches: int) -> dict[str, Tensor]:
-        """Fisher information of the weights at patches that the parent was trained on, augmented as in training."""
+    def _old_crops(self, patches: int) -> Iterator[Crops]:
+        """Patches that the parent was trained on last, one at a time, augmented as in training."""
         if not self.parent_sources:
-            raise ValueError("keep.method 'ewc' needs the patches of the parent's stage; give `parent_sources`")
+            raise ValueError(
+                f"{self.recipe.keep.method!r} needs the patches of the parent's stage; give `parent_sources`"
+            )
         generator = torch.Generator().manual_seed(self.seed)
         sampler = Sampler(self.parent_sources, 1, self.min_cells, generator)
-        crops = (self._augment(sampler.draw(), generator) for _ in range(patches))
-        fisher = fisher_information(self.model, self.loss, crops)
-        # Sums of a GPU differ by rounding, and all processes have to pull alike.
-        return of_first({name: values.cpu() for name, values in fisher.items()})
+        return (self._augment(sampler.draw(), generator) for _ in range(patches))
 
     def _augment(self, batch: Batch, generator: torch.Generator) -> Crops:
         crops = (self._send(part) for part in (batch.images, batch.labels, batch.flows))

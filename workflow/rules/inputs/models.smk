@@ -5,6 +5,11 @@ def network(wildcards):
     return networks_of([wildcards.recipe])
 
 
+def way_of_keeping(wildcards):
+    keep = config["recipes"][wildcards.recipe].get("keep")
+    return [f"frugalseg.training.keeping.{keep['method']}"] if keep else []
+
+
 def stage_config(wildcards):
     """What a stage is trained by, and its description repeats."""
     min_cells = config["patches"]["min_cells"]
@@ -53,18 +58,19 @@ def patches_of_stage(split):
     return lambda wildcards: patches_of_chain(wildcards.chain, split)
 
 
-def consolidated_parent(wildcards):
-    keep = config["recipes"][wildcards.recipe].get("keep", {})
-    return parent_of(wildcards) if keep.get("method") == "ewc" else None
+def remembered_parent(wildcards):
+    keep = config["recipes"][wildcards.recipe].get("keep")
+    needs = literals(f"training.keeping.{keep['method']}").get("NEEDS") if keep else None
+    return parent_of(wildcards) if needs == "old_patches" else None
 
 
 def coresets_of_parent(wildcards):
-    parent = consolidated_parent(wildcards)
+    parent = remembered_parent(wildcards)
     return coresets_of_chain(*parent[1:]) if parent else []
 
 
 def patches_of_parent(wildcards):
-    parent = consolidated_parent(wildcards)
+    parent = remembered_parent(wildcards)
     return patches_of_chain(parent[1], "train") if parent else []
 
 

@@ -7,47 +7,49 @@ target, and the temperature is 1.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from frugalseg.training import keeping
 from frugalseg.training.distributed import predict_in_parts
+
+METHODS = (
+    "to repeat the parent's outputs on the new patches as well (learning without forgetting; @lwf), with a weight of "
+    "{{ '%g' % strength }}"
+)
+CITES = {
+    "lwf": "Li & Hoiem 2017, Learning without forgetting, IEEE Transactions on Pattern Analysis and Machine Intelligence 40",
+}
+OPTIONS = {
+    "strength": {
+        "description": "Weight of the loss against the parent's outputs; 0 keeps nothing.",
+        "type": "number",
+        "minimum": 0,
+    },
+}
 
 # Of the cross-entropy of the logit, as in the losses of these targets.
 _LOGIT_WEIGHTS = {"flows": 1.0, "unit_flows": 0.1}
 
 
-class Distillation:
-    """Loss between the outputs of a network in training and of what it was when this was made.
+class Way(keeping.Way):
+    """Adds the loss between the outputs of the network and of its parent.
 
     The parent predicts in evaluation mode: its batch norms have the statistics of the images that it was trained on.
-
-    Parameters
-    ----------
-    network : nn.Module
-        With the parent's weights; copied.
-    strength : float
-        Weight of the loss.
-    target : {"flows", "unit_flows", "foreground"}
-        What the network learns.
-    predict : callable
-        Calls a network with images, in the arithmetic of the run.
     """
 
-    def __init__(self, network: nn.Module, strength: float, target: str, predict: Callable[..., Any]) -> None:
-        parent = copy.deepcopy(network).requires_grad_(False).eval()
-        self._predict = partial(predict, parent)
-        self._strength, self._target = strength, target
+    def start(self, start: keeping.Start) -> None:
+        parent = copy.deepcopy(start.network).requires_grad_(False).eval()
+        self._predict = partial(start.predict, parent)
+        self._target = start.target
 
-    def __call__(self, images: Tensor, output: Tensor) -> Tensor:
-        """Strength times :func:`distillation_loss`, (), of images (B, C, H, W) and the output (B, ...) of the network for them."""
+    def loss(self, images: Tensor, output: Tensor) -> Tensor:
         with torch.no_grad():
             parent = predict_in_parts(self._predict, images)
-        return self._strength * distillation_loss(output, parent, self._target)
+        return self.keep.options["strength"] * distillation_loss(output, parent, self._target)
 
 
 def distillation_loss(output: Tensor, parent: Tensor, target: str) -> Tensor:
@@ -56,17 +58,8 @@ def distillation_loss(output: Tensor, parent: Tensor, target: str) -> Tensor:
     ``0.5 MSE(flow, parent's flow) + BCE(logit, parent's probability)`` for ``flows``, with the cross-entropy times 0.1 for
     ``unit_flows``; for ``foreground``, which has no flow, ``BCE(logit, parent's probability)`` alone.
 
-    Parameters
-    ----------
-    output, parent : Tensor
-        (B, 3, H, W), flow y, flow x and logit, or (B, 2, H, W), logits of background and foreground; any float type.
-    target : {"flows", "unit_flows", "foreground"}
-        What the networks have learned.
-
-    Returns
-    -------
-    Tensor
-        () float32; terms are means over all pixels, also those outside cells.
+    Outputs are (B, 3, H, W), flow y, flow x and logit, or (B, 2, H, W), logits of background and foreground, of any float
+    type; the result is () float32. Terms are means over all pixels, also those outside cells.
     """
     output, parent = output.float(), parent.float()
     if target == "foreground":

@@ -1,7 +1,7 @@
-"""L2-SP and EWC: weights that are pulled towards those of the parent while they are fine-tuned.
+"""L2-SP: weights that are pulled towards those of the parent while they are fine-tuned.
 
-The objective is ``loss + strength / 2 sum F (w - parent)^2``, where F is 1 (L2-SP; Li et al. 2018) or the diagonal of the
-parent's Fisher information (EWC; Kirkpatrick et al. 2017). The loss is a matter of the optimiser. The penalty is taken
+The objective is ``loss + strength / 2 sum F (w - parent)^2``, where F is 1 (Li et al. 2018) or, for `ewc`, the
+diagonal of the parent's Fisher information. The loss is a matter of the optimiser. The penalty is taken
 implicitly: after every step the weights are brought to the minimum of penalty and distance from where the step has led
 (a proximal step; Parikh and Boyd 2014, section 4.2), ``w <- (w + r s F parent) / (1 + r s F)`` with the optimiser's rate r. It
 has the same stationary points as following the gradient of the penalty, which from ``r s F = 2`` on would leap over the parent
@@ -14,13 +14,44 @@ rate, and are pulled alike. What only describes the training is not: counts of b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from frugalseg.training import keeping
+
+METHODS = (
+    "with all weights pulled towards the parent's (L2-SP; @l2sp) with a strength of {{ '%g' % strength }}, by proximal steps, and "
+    "the statistics of batch norms with them"
+)
+CITES = {
+    "l2sp": "Li, Grandvalet & Davoine 2018, Explicit inductive bias for transfer learning with convolutional networks, "
+    "International Conference on Machine Learning",
+}
+OPTIONS = {
+    "strength": {
+        "description": "Of the pull towards the parent's weights; 0 keeps nothing.",
+        "type": "number",
+        "minimum": 0,
+    },
+}
 STATISTICS = ("running_mean", "running_var")
+
+
+class Way(keeping.Way):
+    """Pulls the weights after every step."""
+
+    def start(self, start: keeping.Start) -> None:
+        self._anchor = Anchor(start.network, self.keep.options["strength"], self.importance(start))
+
+    def importance(self, start: keeping.Start) -> Mapping[str, Tensor] | None:
+        """Of every weight, by name; None: all are alike."""
+        return None
+
+    def after_step(self, rates: Callable[[], Sequence[float | Tensor]]) -> None:
+        self._anchor.pull(rates())
 
 
 class _Pulled(NamedTuple):
@@ -39,15 +70,8 @@ class _Pulled(NamedTuple):
 class Anchor:
     """Pulls trained weights and the statistics of batch norms towards what they were when it was made.
 
-    Parameters
-    ----------
-    network : nn.Module
-        With the parent's weights; changed in place by :meth:`pull`.
-    strength : float
-        Of the pull, 0 or more.
-    importance : mapping, optional
-        Name of every trained parameter, and of every running mean and variance -> F, a tensor of its shape; 1 for all where
-        it is not given.
+    `importance` names every trained parameter, and every running mean and variance, with F, a tensor of its shape; without it F
+    is 1 for all.
     """
 
     def __init__(self, network: nn.Module, strength: float, importance: Mapping[str, Tensor] | None = None) -> None:
