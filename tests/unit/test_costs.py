@@ -82,7 +82,7 @@ def test_what_left_no_record_is_marked(config):
 def test_the_page_has_a_row_a_part_and_their_sum(config):
     table = compare(config, speeds(config))
     text = to_markdown(table, speeds(config))
-    assert text.count("\n| ") == len(table) + 3
+    assert text.count("\n|") == len(table) + 3
     total = next(line for line in text.splitlines() if line.startswith("| in all"))
     assert str(timedelta(seconds=round(table["measured_s"].sum()))) in total
     assert "<td" in to_page(text)

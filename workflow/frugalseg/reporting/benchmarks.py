@@ -9,15 +9,7 @@ from typing import NamedTuple
 
 
 class Benchmark(NamedTuple):
-    """What a job took.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall time.
-    mebibytes : float
-        Largest memory; NaN of a job that ended before it was looked at.
-    """
+    """Wall time of a job, and its largest memory: NaN of a job that ended before it was looked at."""
 
     seconds: float
     mebibytes: float

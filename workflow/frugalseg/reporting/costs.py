@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
 from frugalseg.plan.models import Model, folder_of
 from frugalseg.reporting.benchmarks import read_benchmark
+from frugalseg.reporting.tables import to_markdown as to_table
 
 COLUMNS = [
     "part",
@@ -27,20 +29,10 @@ COLUMNS = [
 
 
 def compare(config: Mapping[str, Any], speeds: Mapping[str, Any]) -> pd.DataFrame:
-    """Planned and measured wall time of every part of a finished study.
+    """Planned and measured wall seconds of every part of a finished study, all its jobs together, as `COLUMNS`.
 
-    Parameters
-    ----------
-    config : mapping
-        Its completed config.
-    speeds : mapping
-        The throughput that the plan was made from.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With the columns of `COLUMNS`, times in seconds of all jobs of the part together. A model counts in the first
-        part that needs it. ``complete`` is false where something was not planned, or a job left no benchmark.
+    `speeds` are the throughput that the plan was made from. A model counts in the first part that needs it. ``complete`` is
+    false where something was not planned, or a job left no benchmark.
     """
     rows = [
         {
@@ -61,22 +53,30 @@ def compare(config: Mapping[str, Any], speeds: Mapping[str, Any]) -> pd.DataFram
 
 
 def to_markdown(table: pd.DataFrame, speeds: Mapping[str, Any]) -> str:
-    """The comparison as a Markdown text."""
+    """The comparison as a page."""
     total = table.sum(numeric_only=True).to_dict() | {"part": "in all", "complete": bool(table["complete"].all())}
-    lines = [
-        "# Planned and measured times",
-        "",
-        f"The plan takes its speeds from a minute of training on {speeds['device']}, by `make plan` or by the first job "
-        "of the study. Times are wall times of all jobs together, those that take seconds left out; each model counts in "
-        "the first part that needs it.",
-        "",
-        "| Part | Models | Steps | Planned | Measured | Measured / planned | Training planned | Training measured |",
-        "| :-- | --: | --: | --: | --: | --: | --: | --: |",
-        *(_line(row) for row in [*table.to_dict("records"), total]),
-    ]
+    rows = pd.DataFrame([*table.to_dict("records"), total])
+    shown = pd.DataFrame(
+        {
+            "Part": rows["part"],
+            "Models": rows["models"].map("{:.0f}".format),
+            "Steps": rows["steps"].map("{:,.0f}".format),
+            "Planned": rows["planned_s"].map(_clock) + np.where(rows["complete"], "", " +"),
+            "Measured": rows["measured_s"].map(_clock),
+            "Measured / planned": rows.apply(_ratio, axis=1),
+            "Training planned": rows["training_planned_s"].map(_clock),
+            "Training measured": rows["training_measured_s"].map(_clock),
+        }
+    )
+    text = (
+        "# Planned and measured times\n\n"
+        f"The plan takes its speeds from a minute of training on {speeds['device']}, by `make plan` or by the first job of the "
+        "study. Times are wall times of all jobs together, those that take seconds left out; each model counts in the first part "
+        f"that needs it.\n\n{to_table(shown)}\n"
+    )
     if not table["complete"].all():
-        lines += ["", "`+`: and what could not be planned, or left no record of its time."]
-    return "\n".join(lines) + "\n"
+        text += "\n`+`: and what could not be planned, or left no record of its time.\n"
+    return text
 
 
 def _measured(name: str, cost: Cost, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,20 +120,8 @@ def _benchmark(file: Path) -> float:
     return benchmark.seconds if benchmark else 0.0
 
 
-def _line(row: Mapping[str, Any]) -> str:
-    planned, measured = row["planned_s"], row["measured_s"]
-    ratio = f"{measured / planned:.2f}" if planned and row["complete"] else ""
-    mark = "" if row["complete"] else " +"
-    cells = [
-        row["part"],
-        f"{row['models']:.0f}",
-        f"{row['steps']:,.0f}",
-        _clock(planned) + mark,
-        _clock(measured),
-        ratio,
-    ]
-    cells += [_clock(row[f"training_{kind}_s"]) for kind in ("planned", "measured")]
-    return "| " + " | ".join(cells) + " |"
+def _ratio(row: pd.Series) -> str:
+    return f"{row['measured_s'] / row['planned_s']:.2f}" if row["planned_s"] and row["complete"] else ""
 
 
 def _clock(seconds: float) -> str:

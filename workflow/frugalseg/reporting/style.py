@@ -51,16 +51,7 @@ styled = matplotlib.rc_context(STYLE)
 
 
 def save(figure: matplotlib.figure.Figure, *paths: str | Path) -> None:
-    """Write a figure to files, each in the format that its name ends in (.png or .svg).
-
-    The files carry no date and no random ids, so that the same figure gives the same bytes. Each is written under
-    another name and moved into place.
-
-    Raises
-    ------
-    ValueError
-        When a name ends in neither.
-    """
+    """Write a figure to files that end in .png or .svg, without dates and random ids: the same figure gives the same bytes."""
     for path in map(Path, paths):
         if path.suffix not in _METADATA:
             raise ValueError(f"{path}: figures are written as .png or .svg")

@@ -6,8 +6,10 @@ import os
 import platform
 from pathlib import Path
 
+import pandas as pd
 import torch
 
+from frugalseg.reporting.tables import to_markdown as to_table
 from frugalseg.runtime.device import processor_name
 from frugalseg.runtime.provenance import package_versions, revision
 
@@ -25,6 +27,5 @@ def versions() -> dict[str, str]:
 
 
 def to_markdown(entries: dict[str, str]) -> str:
-    """Write names and versions as a Markdown table."""
-    lines = ["| What | Version |", "| :-- | :-- |", *(f"| {name} | {version} |" for name, version in entries.items())]
-    return "# Versions\n\n" + "\n".join(lines) + "\n"
+    """Names and versions as a page."""
+    return f"# Versions\n\n{to_table(pd.DataFrame(entries.items(), columns=['What', 'Version']), names=2)}\n"
