@@ -12,7 +12,7 @@ from torch import Tensor
 
 import inputs
 from case import Agreement, Bar, Case, Peer, Timed, Work
-from frugalseg.kernels.quantize import GRAM_PATCHES, greedy_bins
+from frugalseg.kernels.quantize import greedy_bins
 from plain import literal_bins, plain_picks
 
 CYTO, MULTI, DIMENSIONS, BINS = 10_063, 128_458, 768, 10
@@ -26,7 +26,7 @@ FEATURES = {
 
 # Bounds of the issue, in seconds and bytes; "3x the features" counts the features themselves.
 CYTO_BYTES = 4 * CYTO * DIMENSIONS
-SECONDS = {"sum": dict.fromkeys(FEATURES, 0.6) | {"ViT-like": 0.3}, "mean": dict.fromkeys(FEATURES, 1.6)}
+SECONDS = {"sum": 0.6, "mean": 1.6}
 MEMORY = {"sum": 2 * CYTO_BYTES, "mean": 0.7e9}
 
 
@@ -35,15 +35,14 @@ def cases(long: bool) -> Iterator[Case]:
     kinds = FEATURES | ({"pixels of real images": inputs.real_pixels} if inputs.has_real_images() else {})
     for gain in ("sum", "mean"):
         for kind, draw in kinds.items():
-            bar = Bar(seconds=SECONDS[gain].get(kind, max(SECONDS[gain].values())), memory=MEMORY[gain])
+            bar = Bar(seconds=SECONDS[gain], memory=MEMORY[gain])
             yield greedy(gain, kind, draw, CYTO, bar, least_ratio=5 if gain == "sum" else None)
     yield greedy("graphcut", "ViT-like", inputs.vit_like, CYTO, Bar(), None)
     yield literal()
     if long:
         for kind, draw in FEATURES.items():
-            bar = Bar(seconds=15 if kind == "ViT-like" else 30, memory=2e9)
+            bar = Bar(seconds=30, memory=2e9)
             yield greedy("sum", kind, draw, MULTI, bar, None)
-        yield greedy("mean", "ViT-like", inputs.vit_like, MULTI, Bar(seconds=150), None)
 
 
 def greedy(
@@ -51,13 +50,11 @@ def greedy(
 ) -> Case:
     """All bins, beside the plain matrix-vector form in float32 and float64, timed over the first of its picks."""
     picks = count // BINS + 1 if count == CYTO else 100
-    # More patches than have a Gram matrix take other compiled loops.
-    toy = partial(draw, 600, DIMENSIONS) if count <= GRAM_PATCHES else partial(inputs.isotropic, GRAM_PATCHES + 1, 16)
     return Case(
         f"greedy_bins {gain}, {BINS} bins",
         f"{kind}, N = {count:,}, D = {DIMENSIONS}",
         partial(draw, count, DIMENSIONS),
-        toy,
+        partial(draw, 600, DIMENSIONS),
         partial(_ours, gain),
         (
             _plain_peer(gain, np.float32, picks, Bar(ratio=least_ratio)),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from frugalseg.kernels import _quantize_codes as codes
 from frugalseg.kernels import quantize
+from frugalseg.kernels._quantize_gram import gram_matrix, greedy
 from frugalseg.kernels._quantize_lazy import greedy_sum, tiers_of
 from frugalseg.kernels._quantize_scores import centred_patches
 from frugalseg.kernels.quantize import greedy_bins
@@ -105,10 +105,10 @@ def as_lists(bins):
     return [member.tolist() for member in bins]
 
 
-@pytest.fixture(params=["gram", "screen"])
-def _mean_path(request, monkeypatch):
-    """Both ways to pick by ``mean``: with the Gram matrix, and by the screen for more patches."""
-    if request.param == "screen":
+@pytest.fixture(params=["few", "many"])
+def _paths(request, monkeypatch):
+    """Both sizes: few patches have a Gram matrix, many do without."""
+    if request.param == "many":
         monkeypatch.setattr(quantize, "GRAM_PATCHES", 0)
 
 
@@ -116,10 +116,18 @@ def on_device(features, n_bins, gain):
     """The path for other devices, on the CPU."""
     features = quantize.checked(torch.from_numpy(features))
     sizes = bin_sizes(len(features), n_bins)
-    return as_lists(quantize._pick_on_device(features, sizes, gain).split(sizes))
+    return as_lists(quantize._pick_on_device(features, sizes, gain == "sum").split(sizes))
 
 
-@pytest.mark.usefixtures("_mean_path")
+def by_products(features, n_bins):
+    """Eq. 1 as it is picked where the lazy search gives up."""
+    patches = centred_patches(features)
+    sizes = bin_sizes(len(features), n_bins)
+    gram = gram_matrix(torch.from_numpy(features), patches.mean)
+    return as_lists(torch.from_numpy(greedy(patches, np.array(sizes), True, gram)).split(sizes))
+
+
+@pytest.mark.usefixtures("_paths")
 @pytest.mark.parametrize("gain", ["sum", "mean"])
 @pytest.mark.parametrize("make", [isotropic, clustered, vit_like, duplicated])
 @pytest.mark.parametrize(("count", "dimensions", "n_bins"), [(60, 3, 10), (97, 70, 7), (150, 16, 1), (151, 130, 5)])
@@ -140,7 +148,7 @@ def test_true_ties_between_different_rows_go_to_the_smallest_index(seed, n_bins)
     assert on_device(features, n_bins, "sum") == expected
 
 
-@pytest.mark.usefixtures("_mean_path")
+@pytest.mark.usefixtures("_paths")
 def test_true_ties_of_the_mean_gain_go_to_the_smallest_index():
     """A power of two of patches and bins of three: literal means are exact up to the first third."""
     features = np.repeat(grid(32, 4, np.random.default_rng(5)), 2, 0) * np.float32(2)
@@ -149,14 +157,14 @@ def test_true_ties_of_the_mean_gain_go_to_the_smallest_index():
     assert on_device(features, 32, "mean") == expected
 
 
-@pytest.mark.usefixtures("_mean_path")
+@pytest.mark.usefixtures("_paths")
 @pytest.mark.parametrize("gain", ["sum", "mean", "graphcut"])
 def test_equal_patches_come_by_index(gain):
     bins = greedy_bins(torch.ones(50, 6), 4, gain)
     assert torch.cat(bins).tolist() == list(range(50))
 
 
-@pytest.mark.usefixtures("_mean_path")
+@pytest.mark.usefixtures("_paths")
 @pytest.mark.parametrize("gain", ["sum", "mean"])
 @pytest.mark.parametrize("make", [isotropic, clustered, vit_like, duplicated])
 def test_many_patches_are_picked_as_by_the_plain_form(gain, make):
@@ -176,21 +184,34 @@ def test_five_hundred_patches_are_picked_as_by_the_literal_sums(gain, make, monk
 
 @pytest.mark.parametrize("gain", ["sum", "mean"])
 @pytest.mark.parametrize("make", [isotropic, clustered, vit_like, duplicated, unit])
-def test_windows_on_a_device_make_the_plain_picks(gain, make):
+def test_other_devices_make_the_plain_picks(gain, make):
     features = make(1200, 96, np.random.default_rng(4))
     assert on_device(features, 5, gain) == plain(features.astype(np.float64), 5, gain)
 
 
-def test_equal_norms_are_screened():
-    """On the unit sphere the lazy bounds exclude nothing: the search gives up, and another makes the plain picks."""
+@pytest.mark.parametrize("make", [isotropic, clustered, vit_like, duplicated, unit])
+def test_products_with_the_picks_give_the_plain_picks_by_sum(make):
+    features = make(1200, 96, np.random.default_rng(11))
+    assert by_products(features, 5) == plain(features.astype(np.float64), 5, "sum")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_true_ties_between_products_go_to_the_smallest_index(seed):
+    features = grid(40, 5, np.random.default_rng(seed))
+    assert by_products(features, 4) == literal_sum(features.astype(np.float64), 4)
+
+
+@pytest.mark.usefixtures("_paths")
+def test_equal_norms_are_picked_without_bounds():
+    """On the unit sphere the lazy bounds exclude nothing: of few patches the search gives up, of many it goes on."""
     features = unit(2000, 128, np.random.default_rng(6))
     patches = centred_patches(features)
-    _, done, _ = greedy_sum(patches, np.array([1000, 1000]), tiers_of(patches))
+    _, done = greedy_sum(patches, np.array([1000, 1000]), tiers_of(patches), True)
     assert done < 2000
     assert as_lists(greedy_bins(torch.from_numpy(features), 2)) == plain(features.astype(np.float64), 2, "sum")
 
 
-@pytest.mark.usefixtures("_mean_path")
+@pytest.mark.usefixtures("_paths")
 @pytest.mark.parametrize("gain", ["sum", "mean", "graphcut"])
 @pytest.mark.parametrize("exponent", [-100, 100])
 def test_magnitudes_do_not_matter(gain, exponent):
@@ -227,25 +248,6 @@ def test_threads_do_not_change_the_picks(gain, count, dimensions):
     finally:
         torch.set_num_threads(threads)
     assert all(map(torch.equal, one, two))
-
-
-def test_threads_share_a_scan_without_changing_it():
-    """Positions beyond one thread's share, in as many blocks as the direction has and in fewer."""
-    features = torch.from_numpy(vit_like(9000, 150, np.random.default_rng(8)))
-    patches = centred_patches(features.numpy())
-    one, many = codes.screen_of(features, patches), codes.screen_of(features, patches)
-    for screen in (one, many):
-        screen.change[:] = np.random.default_rng(9).standard_normal(screen.change.shape)
-        step = codes.round_direction(screen, 0.0, 0.0, 0.0)
-    for blocks in (1, 3):
-        lower, leader = codes.scan_some(one, blocks, 1 / step, 0.0, 0, 9000)
-        assert codes.scan_many(many, blocks, 1 / step, 0.0, 9000) == leader
-        np.testing.assert_array_equal(many.tops, one.tops)
-        found, _ = codes.sift_some(one, blocks, lower, 0, 9000)
-        more, _ = codes.sift_many(many, blocks, lower, 9000)
-        # A share in which few are found is looked at no closer.
-        assert set(one.places[:found]) <= set(many.places[:more])
-        assert more <= found + codes.FEW * (9000 // codes.SCAN_CHUNK + 1)
 
 
 @pytest.mark.parametrize(("count", "n_bins"), [(10, 10), (11, 4), (103, 10)])

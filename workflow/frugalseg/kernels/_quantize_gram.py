@@ -1,14 +1,15 @@
-"""The exact greedy for the gain ``mean`` where all products of two patches fit into memory.
+"""The exact greedy where every pick may reorder all patches.
 
-Here the gain is linear in x, so a pick adds one row of the Gram matrix to all gains. Its float32 error is bounded; what
-the bounds leave open is scored in float64.
+A pick changes all gains by its row of the Gram matrix, so where this matrix fits into memory they are added up. Its
+float32 error is bounded; what the bounds leave open is scored in float64. Without a matrix all that is left over is
+scored at every pick.
 """
 
 import numpy as np
 import torch
 
 from frugalseg.kernels._quantize_double import add_row, loop, sum_rows
-from frugalseg.kernels._quantize_scores import assured, decide, direction, error_rates, length, score
+from frugalseg.kernels._quantize_scores import UNIT, assured, decide, direction, error_rates, length, score
 
 #: Rows of the Gram matrix that are multiplied at a time.
 GRAM_ROWS = 1024
@@ -29,92 +30,74 @@ def gram_matrix(features: torch.Tensor, mean: np.ndarray) -> np.ndarray:
 
 
 @loop
-def add_products(gains, products, factor, radius, drift, base):
-    """Add factor times the products with a pick to all gains; return the largest lower end of their error intervals."""
+def add_products(patches, gains, growth, factor, products, slack, drift):
+    """Add growth ||y||^2 + factor y.pick to all gains; return the largest lower end of their error intervals."""
     best = -np.inf
     for row in range(gains.shape[0]):
-        gains[row] += factor * products[row]
-        best = max(best, gains[row] - drift * radius[row])
-    return best - base
+        gains[row] += growth * patches.squared[row] + factor * products[row]
+        best = max(best, gains[row] - (slack * patches.squared[row] + drift * patches.radius[row]))
+    return best
 
 
 @loop
-def find_rivals(gains, radius, drift, floor, rivals):
-    """Write the rows whose gain, of error drift ||y||, may reach `floor` into `rivals`; return how many there are."""
+def find_rivals(patches, gains, slack, drift, floor, rivals):
+    """Write the rows whose upper ends reach `floor` into `rivals`; return how many there are."""
     found = 0
     for row in range(gains.shape[0]):
         rivals[found] = row
-        found += gains[row] + drift * radius[row] >= floor
+        found += gains[row] + (slack * patches.squared[row] + drift * patches.radius[row]) >= floor
     return found
 
 
 @loop
-def pick_among(patches, rows, found, scores, alpha, vector, terms):
+def pick_among(patches, rows, found, scores, alpha, vector, rates):
     """The pick among the first `found` of `rows`, scored in float64."""
-    rates = error_rates(patches, alpha, terms)
     score(patches, rows, alpha, vector[0], scores, found)
     floor = assured(patches, rows, scores, found, rates)
     return decide(patches, rows, scores, found, floor, rates, alpha, vector)
 
 
 @loop
-def restore(patches, live, gains, scores, vector, terms):
-    """Compute the gains of all live rows in float64; return their errors: a rate for ||y||, and one for all alike."""
-    rows = np.flatnonzero(live)
-    score(patches, rows, 0.0, vector[0], scores, rows.shape[0])
-    for index in range(rows.shape[0]):
-        gains[rows[index]] = scores[index]
-    rates = error_rates(patches, 0.0, terms)
-    return rates[1], rates[2]
-
-
-@loop
-def greedy_mean(patches, sizes, gram):
-    """Fill bins by the rule of the study's public script.
-
-    Parameters
-    ----------
-    patches : Patches
-    sizes : ndarray of int64
-        Sizes of the bins; they add up to N.
-    gram : ndarray, shape (N, N), float32
-        From `gram_matrix`.
-
-    Returns
-    -------
-    ndarray, shape (N,), int64
-        Rows in the order of their picks.
-    """
+def greedy(patches, sizes, by_sum, gram):
+    """Rows (N,) in the order of their picks, for bins of `sizes`; `gram` is of `gram_matrix`, or of shape (0, 0)."""
     count, dimensions = patches.features.shape
     # Worst case of a float32 product of two centred rows, relative to their lengths.
     single = (dimensions + 8) * 2.0**-24
+    growth, factor = (2.0, -4.0) if by_sum else (0.0, -float(count))
     live = patches.first.copy()
     picks, rivals = np.empty(count, np.int64), np.empty(count, np.int64)
-    gains, scores = np.empty(count), np.empty(count)
+    gains, scores = np.full(count, -np.inf), np.empty(count)
     whole = sum_rows(patches.features, patches.mean)
-    whole_length = length(whole[0])
+    pool = whole.copy()
+    # c_all is left out of the change of v under ``mean``.
+    left_out = 0.0 if by_sum else length(whole[0])
     done = 0
     for size in sizes:
-        own = np.zeros((2, dimensions))
-        # The gains' error is at most base + drift ||y||; it grows with every row of the Gram matrix that is added.
-        drift, base, spent = 0.0, 0.0, 0
+        own, opened, left = np.zeros((2, dimensions)), pool.copy(), count - done
+        # Errors of the gains are at most slack ||y||^2 + drift ||y|| + base and grow with every product that is added.
+        slack, drift, base, spent = 0.0, 0.0, 0.0, 0
         for k in range(size):
-            alpha, vector, terms = direction(False, count, count - done, k, whole, whole, own)
-            if k == 0:
+            alpha, vector, terms = direction(by_sum, count, left, k, whole, opened, own)
+            rates = error_rates(patches, alpha, terms)
+            # As much was scored for want of precision as it takes to score all.
+            if k == 0 or gram.shape[0] == 0 or spent > count - done:
                 rows = np.flatnonzero(live)
-                pick = pick_among(patches, rows, rows.shape[0], scores, alpha, vector, terms)
-                # No pick, no direction: v = 0.
-                gains[:] = np.where(live, 0.0, -np.inf)
+                pick = pick_among(patches, rows, rows.shape[0], scores, alpha, vector, rates)
+                gains[rows] = scores[: rows.shape[0]]
+                slack, drift, base, spent = rates[0], rates[1], rates[2], 0
+                if k == 0 and not by_sum:
+                    # The first pick has a rule of its own; with none in the bin the gains are all zero.
+                    gains[rows] = 0.0
+                    slack, drift, base = 0.0, 0.0, 0.0
             else:
-                drift += count * single * patches.radius[picks[done - 1]] + whole_length
-                floor = add_products(gains, gram[picks[done - 1]], -float(count), patches.radius, drift, base)
-                found = find_rivals(gains, patches.radius, drift, floor - base, rivals)
-                pick = pick_among(patches, rivals, found, scores, alpha, vector, terms)
+                added = picks[done - 1]
+                # The last terms are the rounding of the sums.
+                slack += 4.0 * UNIT * (abs(alpha) + growth)
+                drift += abs(factor) * single * patches.radius[added] + left_out + 4.0 * UNIT * terms
+                floor = add_products(patches, gains, growth, factor, gram[added], slack, drift) - 2.0 * base
+                found = find_rivals(patches, gains, slack, drift, floor, rivals)
+                pick = pick_among(patches, rivals, found, scores, alpha, vector, rates)
                 spent += found
-                if spent > count - done:
-                    # As much was scored for want of precision as it takes to restore it.
-                    drift, base = restore(patches, live, gains, scores, vector, terms)
-                    spent = 0
             picks[done] = pick
             done += 1
             live[pick] = False
@@ -123,4 +106,5 @@ def greedy_mean(patches, sizes, gram):
                 live[patches.following[pick]] = True
                 gains[patches.following[pick]] = gain
             add_row(own, patches.features[pick], patches.mean, 1.0)
+            add_row(pool, patches.features[pick], patches.mean, -1.0)
     return picks

@@ -39,38 +39,19 @@ HOPELESS_SHARE, HOPELESS_POOLS = 0.15, 8.0
 
 
 class Tiers(NamedTuple):
-    """The tiers, their outsiders, and the moments of their refreshes.
+    """The tiers of N rows, their outsiders in B buckets, and the moments of T refreshes."""
 
-    Attributes
-    ----------
-    rows, scores : ndarray, shape (TIERS + 1, N)
-        Rows of each tier and their gains when last scored.
-    held : ndarray, shape (TIERS + 1,), int64
-        How many rows a tier holds.
-    wanted : ndarray, shape (TIERS + 1,)
-        How many it should hold.
-    work : ndarray, shape (TIERS,)
-        Rows scored below a tier since its refresh.
-    tops : ndarray, shape (TIERS, BUCKETS)
-        Largest upper end of the outsiders' gains at the refresh.
-    k_then, v_then : ndarray, shape (TIERS,) and (TIERS, D)
-        k and v at the refresh.
-    bucket : ndarray, shape (N,), uint8
-    squares, radii : ndarray, shape (BUCKETS,)
-        Largest ||y||^2 and ||y|| of a bucket.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-    held: np.ndarray
-    wanted: np.ndarray
-    work: np.ndarray
-    tops: np.ndarray
-    k_then: np.ndarray
-    v_then: np.ndarray
-    bucket: np.ndarray
-    squares: np.ndarray
-    radii: np.ndarray
+    rows: np.ndarray  #: (T + 1, N) of each tier
+    scores: np.ndarray  #: (T + 1, N) gains of these rows when last scored
+    held: np.ndarray  #: (T + 1,) how many rows a tier holds
+    wanted: np.ndarray  #: (T + 1,) how many it should hold
+    work: np.ndarray  #: (T,) rows scored below a tier since its refresh
+    tops: np.ndarray  #: (T, B) largest upper end of the outsiders' gains at the refresh
+    k_then: np.ndarray  #: (T,) k at the refresh
+    v_then: np.ndarray  #: (T, D) v at the refresh
+    bucket: np.ndarray  #: (N,) uint8
+    squares: np.ndarray  #: (B,) largest ||y||^2 of a bucket
+    radii: np.ndarray  #: (B,) largest ||y|| of a bucket
 
 
 def tiers_of(patches: Patches) -> Tiers:
@@ -86,19 +67,9 @@ def tiers_of(patches: Patches) -> Tiers:
     bucket[patches.squared.argsort()] = np.arange(count) * BUCKETS // count
     squares = np.zeros(BUCKETS)
     np.maximum.at(squares, bucket, patches.squared)
-    return Tiers(
-        rows=rows,
-        scores=np.empty((TIERS + 1, count)),
-        held=held,
-        wanted=wanted,
-        work=np.zeros(TIERS),
-        tops=np.empty((TIERS, BUCKETS)),
-        k_then=np.zeros(TIERS, np.int64),
-        v_then=np.empty((TIERS, dimensions)),
-        bucket=bucket,
-        squares=squares,
-        radii=np.sqrt(squares),
-    )
+    scores, work, tops = np.empty((TIERS + 1, count)), np.zeros(TIERS), np.empty((TIERS, BUCKETS))
+    k_then, v_then = np.zeros(TIERS, np.int64), np.empty((TIERS, dimensions))
+    return Tiers(rows, scores, held, wanted, work, tops, k_then, v_then, bucket, squares, np.sqrt(squares))
 
 
 @loop
@@ -131,10 +102,7 @@ def refresh_below(patches, tiers, tier, floor, rates, k, vector):
 
 @loop
 def split(patches, tiers, upper, floor, rates):
-    """Choose the best rows of tier `upper` as the next tier and bound the others by their buckets.
-
-    Every row that could be the pick now (whose gain may reach `floor`) is chosen too.
-    """
+    """Choose the best rows of tier `upper`, and all that may reach `floor`, as the next tier; bound the others."""
     rows, scores, tops = tiers.rows[upper], tiers.scores[upper], tiers.tops[upper]
     below, below_scores = tiers.rows[upper + 1], tiers.scores[upper + 1]
     count, wanted = tiers.held[upper], int(tiers.wanted[upper + 1])
@@ -190,12 +158,7 @@ def failing_tier(tiers, above, floor, rates, k, vector):
 def renew(patches, tiers, taken, stale, k, alpha, vector, rates):
     """Score tier `stale` and whatever else the bounds demand, until the pick must be in the last tier.
 
-    Returns
-    -------
-    floor : float
-        What the gain of the pick reaches for sure.
-    read : int
-        Rows scored.
+    Returns what the gain of the pick reaches for sure, and how many rows were scored.
     """
     read, floor, settled = 0, -np.inf, False
     while not settled:
@@ -214,25 +177,10 @@ def renew(patches, tiers, taken, stale, k, alpha, vector, rates):
 
 
 @loop
-def greedy_sum(patches, sizes, tiers):
-    """Fill bins by eq. 1 with the lazy exact greedy.
+def greedy_sum(patches, sizes, tiers, give_up):
+    """Rows (N,) in the order of their picks by eq. 1, and how many were made, for bins of `sizes`.
 
-    Parameters
-    ----------
-    patches : Patches
-    sizes : ndarray of int64
-        Sizes of the bins; they add up to N.
-    tiers : Tiers
-        From `tiers_of`; are overwritten.
-
-    Returns
-    -------
-    picks : ndarray, shape (N,), int64
-        Rows in the order of their picks; none from `done` on.
-    done : int
-        Less than N when the bounds exclude too little: then another search is faster.
-    read : int
-        Rows scored; the plain form scores all that are left for every pick.
+    With `give_up` not all are made when the bounds exclude too little.
     """
     count = patches.squared.shape[0]
     taken = np.zeros(count, np.bool_)
@@ -257,6 +205,6 @@ def greedy_sum(patches, sizes, tiers):
             add_row(pool, patches.features[pick], patches.mean, -1.0)
             read += rows_read
             plain += count - done
-            if read > HOPELESS_POOLS * count + HOPELESS_SHARE * plain:
-                return picks, done, read
-    return picks, done, read
+            if give_up and read > HOPELESS_POOLS * count + HOPELESS_SHARE * plain:
+                return picks, done
+    return picks, done

@@ -29,25 +29,14 @@ sum_loop = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 class Patches(NamedTuple):
-    """Patches as all compiled loops take them.
+    """Patches as all compiled loops take them, centred at m."""
 
-    Attributes
-    ----------
-    features : ndarray, shape (N, D), float32 or float64
-    mean : ndarray, shape (D,)
-        The centre m.
-    squared, radius : ndarray, shape (N,)
-        ||y||^2 and ||y||.
-    following, first : ndarray, shape (N,)
-        From `chain_copies`.
-    """
-
-    features: np.ndarray
-    mean: np.ndarray
-    squared: np.ndarray
-    radius: np.ndarray
-    following: np.ndarray
-    first: np.ndarray
+    features: np.ndarray  #: (N, D) float32 or float64
+    mean: np.ndarray  #: (D,) the centre m
+    squared: np.ndarray  #: (N,) ||y||^2
+    radius: np.ndarray  #: (N,) ||y||
+    following: np.ndarray  #: (N,) the next row equal to each one, or -1
+    first: np.ndarray  #: (N,) whether a row is the first of its equals
 
 
 def centred_patches(features: np.ndarray) -> Patches:
@@ -124,10 +113,9 @@ def squared_distances(features, point):
 
 @loop
 def chain_copies(features, keys):
-    """Chain equal rows by index.
+    """`following` and `first` of `Patches`; `keys` (N,) is equal for equal rows.
 
-    `keys` (N,) is equal for equal rows. Returns the next row equal to each one, or -1, and whether a row is the first
-    of its chain. Only the first not yet taken of a chain can be a pick, so the greedy loops never see a row twice.
+    Only the first not yet taken of a chain can be a pick, so the greedy loops never see a row twice.
     """
     following = np.full(keys.shape[0], -1, np.int64)
     first = np.ones(keys.shape[0], np.bool_)
@@ -142,28 +130,14 @@ def chain_copies(features, keys):
 
 @loop
 def direction(by_sum, count, left, k, whole, pool, own):
-    """alpha and v of the next pick.
+    """alpha, v (2, D) and the length of v's terms, at least ||v||, of the next pick.
 
     ``sum`` (eq. 1): with n the size of the pool and k picks in the bin, alpha = 2k - n and v = 2 c_pool - 4 c_bin.
     ``mean``, first pick: the smallest summed distance to all N patches, alpha = -N and v = 2 c_all. Later picks: mean
     squared distance to the bin minus mean squared distance to all, times k N / 2: alpha = 0, v = k c_all - N c_bin.
 
-    Parameters
-    ----------
-    by_sum : bool
-        Whether the gain is ``sum``; else it is ``mean``.
-    count, left, k : int
-        Number of all patches N, of those left over when the bin was opened n, and of picks in the bin.
-    whole, pool, own : ndarray, shape (2, D)
-        Double-double sums of the centred rows: all, left over when the bin was opened, in the bin.
-
-    Returns
-    -------
-    alpha : float
-    vector : ndarray, shape (2, D)
-        Double-double.
-    terms : float
-        Length of the terms of v, at least ||v||.
+    `left` is n; the sums c of all rows, of those left over when the bin was opened, and of those in the bin are
+    double-double (2, D).
     """
     if by_sum:
         alpha, a, first, b = 2.0 * k - left, 2.0, pool, -4.0
@@ -201,10 +175,8 @@ def score_many(patches, rows, alpha, vector, offset, scores, count):
 
 @loop
 def score(patches, rows, alpha, vector, scores, count):
-    """Write alpha ||y||^2 + y.vector of the first `count` rows into `scores`, in float64.
-
-    y.vector is computed as x.vector - mean.vector, which costs the products some digits and saves a third of the time.
-    """
+    """Write alpha ||y||^2 + y.vector of the first `count` rows into `scores`, in float64."""
+    # y.vector as x.vector - mean.vector costs the products some digits and saves a third of the time.
     offset = dot(patches.mean, vector)
     if count < PARALLEL_ROWS:
         score_some(patches, rows, alpha, vector, offset, scores, 0, count)
@@ -214,10 +186,8 @@ def score(patches, rows, alpha, vector, scores, count):
 
 @loop
 def error_rates(patches, alpha, terms):
-    """Rounding error of a score as three rates: for ||y||^2, for ||y||, and for every row alike.
-
-    |alpha| ||y||^2 + (||x|| + ||m||) ||v|| bounds the terms of `score`, and ||x|| <= ||y|| + ||m||.
-    """
+    """Rounding error of a score as three rates: for ||y||^2, for ||y||, and for every row alike."""
+    # |alpha| ||y||^2 + (||x|| + ||m||) ||v|| bounds the terms of `score`, and ||x|| <= ||y|| + ||m||.
     relative = rounding(patches.mean.shape[0])
     return relative * abs(alpha), relative * terms, 2.0 * relative * terms * length(patches.mean)
 

@@ -18,7 +18,7 @@ GAINS = ("sum", "mean", "graphcut")
 LARGEST = 1e100
 #: Features are scaled when their largest magnitude is not in this range: single precision bounds must not overflow.
 EASY = (2.0**-20, 2.0**20)
-#: Most patches whose Gram matrix, 4 N^2 bytes, is held for the gain ``mean``; more are screened in O(N D) memory.
+#: Most patches whose Gram matrix, 4 N^2 bytes, is held where the lazy search does not serve.
 GRAM_PATCHES = 11_500
 
 
@@ -36,8 +36,9 @@ def greedy_bins(features: Tensor, n_bins: int, gain: str = "sum") -> list[Tensor
     Parameters
     ----------
     features : Tensor, shape (N, D), floating point
-        One row a patch, on any device. Memory beyond the features is O(N D), and O(N) for ``sum`` unless their norms
-        are nearly equal; up to `GRAM_PATCHES` patches, ``mean`` also holds their Gram matrix, at most half a gigabyte.
+        One row a patch, on any device. On the CPU, memory beyond the features is O(N); up to `GRAM_PATCHES` patches,
+        ``mean``, and ``sum`` where norms are nearly equal, also hold their Gram matrix, at most half a gigabyte.
+        Elsewhere it is O(N D).
     n_bins : int
         Number of bins, 1 to N.
     gain : {"sum", "mean", "graphcut"}
@@ -66,17 +67,12 @@ def greedy_bins(features: Tensor, n_bins: int, gain: str = "sum") -> list[Tensor
     features = _scaled(features)
     sizes = [len(part) for part in torch.arange(len(features)).tensor_split(n_bins)]
     pick_all = _pick_on_cpu if features.device.type == "cpu" else _pick_on_device
-    return list(pick_all(features, sizes, gain).split(sizes))
+    with _torch_threads():
+        return list(pick_all(features, sizes, gain == "sum").split(sizes))
 
 
 def checked(features: Tensor) -> Tensor:
-    """Features as all functions here take them, from a matrix (N, D) of one row a patch: contiguous float32 or float64.
-
-    Raises
-    ------
-    ValueError
-        When `features` is not a matrix of finite floating point numbers.
-    """
+    """Features (N, D) as contiguous float32 or float64; a ValueError says why they are no matrix of finite numbers."""
     if features.ndim != 2 or not features.is_floating_point():
         raise ValueError(
             f"features must be a floating point matrix (patches, dimensions), not {features.dtype} of shape "
@@ -129,30 +125,44 @@ def _torch_threads() -> Iterator[None]:
         numba.set_num_threads(threads)
 
 
-def _pick_on_cpu(features: Tensor, sizes: list[int], gain: str) -> Tensor:
-    """All picks, bin after bin, by the compiled loops that suit the gain and the features."""
-    from frugalseg.kernels import _quantize_codes as codes
-    from frugalseg.kernels import _quantize_gram as gram
-    from frugalseg.kernels import _quantize_lazy as lazy
-    from frugalseg.kernels import _quantize_screen as screen
+def _pick_on_cpu(features: Tensor, sizes: list[int], by_sum: bool) -> Tensor:
+    """All picks, bin after bin, by the compiled loops."""
+    from frugalseg.kernels import _quantize_gram, _quantize_lazy
     from frugalseg.kernels._quantize_scores import centred_patches
 
-    with _torch_threads():
-        patches, counts = centred_patches(features.numpy()), np.array(sizes)
-        if gain == "sum":
-            picks, done, _ = lazy.greedy_sum(patches, counts, lazy.tiers_of(patches))
-            if done < len(picks):
-                picks = screen.greedy(patches, counts, True, codes.screen_of(features, patches))
-        elif len(features) <= GRAM_PATCHES:
-            picks = gram.greedy_mean(patches, counts, gram.gram_matrix(features, patches.mean))
-        else:
-            picks = screen.greedy(patches, counts, False, codes.screen_of(features, patches))
-    return torch.from_numpy(picks)
+    patches, counts = centred_patches(features.numpy()), np.array(sizes)
+    small = len(features) <= GRAM_PATCHES
+    if by_sum:
+        picks, done = _quantize_lazy.greedy_sum(patches, counts, _quantize_lazy.tiers_of(patches), small)
+        if done == len(picks):
+            return torch.from_numpy(picks)
+    gram = _quantize_gram.gram_matrix(features, patches.mean) if small else np.empty((0, 0), np.float32)
+    return torch.from_numpy(_quantize_gram.greedy(patches, counts, by_sum, gram))
 
 
-def _pick_on_device(features: Tensor, sizes: list[int], gain: str) -> Tensor:
-    """All picks, bin after bin, where the features are."""
-    from frugalseg.kernels._quantize_device import greedy
+def _pick_on_device(features: Tensor, sizes: list[int], by_sum: bool) -> Tensor:
+    """All picks, bin after bin, where the features are: one float64 product with all rows a pick."""
+    from frugalseg.kernels import _quantize_scores as scores
+    from frugalseg.kernels._quantize_double import add_row, settle, sum_rows
 
-    with _torch_threads():
-        return greedy(features, sizes, gain == "sum")
+    patches = scores.centred_patches(features.cpu().numpy())
+    mean, squared = (torch.from_numpy(part).to(features.device) for part in (patches.mean, patches.squared))
+    rows, radius, live = features.double() - mean, squared.sqrt(), torch.from_numpy(patches.first).to(features.device)
+    whole = sum_rows(patches.features, patches.mean)
+    pool, picks = whole.copy(), []
+    for size in sizes:
+        own, opened, left = np.zeros_like(whole), pool.copy(), len(rows) - len(picks)
+        for k in range(size):
+            alpha, vector, terms = scores.direction(by_sum, len(rows), left, k, whole, opened, own)
+            gains = torch.addmv(squared, rows, torch.from_numpy(vector[0]).to(rows.device), beta=alpha)
+            gains = gains.masked_fill(~live, -torch.inf)
+            error = scores.rounding(len(mean)) * (abs(alpha) * squared + terms * radius)
+            rivals = (gains + error >= (gains - error).amax()).nonzero()[:, 0].cpu().numpy()
+            pick = settle(patches.features, patches.mean, alpha, vector, rivals) if len(rivals) > 1 else rivals[0]
+            picks.append(int(pick))
+            live[pick] = False
+            if patches.following[pick] >= 0:
+                live[patches.following[pick]] = True
+            add_row(own, patches.features[pick], patches.mean, 1.0)
+            add_row(pool, patches.features[pick], patches.mean, -1.0)
+    return torch.tensor(picks)
