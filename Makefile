@@ -64,7 +64,7 @@ test-cluster: .venv/dev-ready ## the study on a throw-away Slurm cluster (as roo
 lint: .venv/dev-ready ## ruff, snakefmt, Snakemake's own linter, hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/hadolint Dockerfile
 

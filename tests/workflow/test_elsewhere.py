@@ -53,7 +53,7 @@ def test_results_lie_in_the_directory_that_is_asked_for(workflow, elsewhere):
 
 def test_another_workflow_uses_all_rules_as_a_module(root, tmp_path, elsewhere):
     workflow = Workflow(root, tmp_path / "frugalseg")
-    (elsewhere / "Snakefile").write_text(OUTER.format(snakefile=workflow.folder / "Snakefile"))
+    (elsewhere / "Snakefile").write_text(OUTER.format(snakefile=workflow.folder / "workflow/Snakefile"))
     planned = workflow.run("--dry-run", cwd=elsewhere)
     assert "rule best:" in planned
     assert "rule frugalseg_train:" in planned
