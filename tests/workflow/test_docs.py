@@ -29,28 +29,23 @@ from frugalseg.data.synthetic import draw
 pytestmark = pytest.mark.workflow
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "config/README.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+]
 
 # Layered over the studies that the pages give, so that what they show takes seconds.
 SMALL = """
-datasets: {histo: null, multi: null}
 patches: {size: 64, stride: 96, min_cells: 1, validation: 4}
 features:
   pretraining:
     {image_size: 32, patch_size: 8, hidden_size: 16, layers: 1, heads: 2, decoder_hidden_size: 16, decoder_layers: 1,
     decoder_heads: 2, steps: 3, batch: 8}
 recipes:
-  small: {widths: [4, 8], steps: 2, batch: 2, crop: 32}
+  small: {like: small, widths: [4, 8], steps: 2, batch: 2, crop: 32}
   context: {arch: context, steps: 2, batch: 2, crop: 32}
-widths: {width_cyto: null}
-learning_curves: null
-keeping: null
-transfers: null
-experiments:
-  {efficiency: null, redundancy: null, selectors_multi: null, zero_shot: null, forgetting: null, coreset_transfer: null, order: null,
-  replay: null}
-figures: {patches: null, features: null, segmentations: null}
-claims: null
 """
 
 
@@ -159,6 +154,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         for name, image, labels in draw("multi", count, 96, seed=5, split=split):
             tifffile.imwrite(folder / f"{name}_img.tif", image)
             tifffile.imwrite(folder / f"{name}_masks.tif", labels.astype(np.uint16))
+            (checkout.folder / "data/arrays" / split).mkdir(parents=True, exist_ok=True)
+            np.savez(checkout.folder / f"data/arrays/{split}/{name}.npz", image=image.mean(axis=0), cells=labels)
     for block in BLOCKS:
         checkout.follow(block)
     return checkout
@@ -199,9 +196,10 @@ def what_make_says(checkout: Checkout, command: str) -> str:
 HANDLERS: dict[str, Callable[[Checkout, str], str]] = {
     r"make (demo|study|fetch|plan)\b": dry_run_of_make,
     r"make (setup|test|lint|bench|docs)$": what_make_says,
-    r"\.venv/bin/snakemake .* results/.* --configfile config/studies/(plates|moderate|context)\.yaml$": run_small,
+    r"\.venv/bin/snakemake .* results/.* --configfile config/studies/(plates|arrays|moderate|context)\.yaml$": run_small,
     r"\.venv/bin/snakemake --unlock ": Checkout.run_once,
     r"\.venv/bin/snakemake ": dry_run,
+    r"snakemake ": lambda checkout, command: dry_run(checkout, f".venv/bin/{command}"),
     r"\.venv/bin/python ": Checkout.run_once,
     r"git clone |cd frugalseg$": lambda checkout, command: "the copy is the clone",
 }
@@ -224,7 +222,13 @@ def test_the_example_dataset_is_read(checkout):
     run_small(checkout, command_with("results/plates/images/plates/checks.json"))
     checks = json.loads((checkout.folder / "results/plates/images/plates/checks.json").read_text())
     assert [checks["splits"][split]["images"] for split in ("train", "test")] == [3, 2]
-    assert "plates@dq10/seed0/model.pt" in dry_run(checkout, command_with(" plates --configfile"))
+    assert "plates@dq10/seed0/model.pt" in dry_run(checkout, command_with(" redundancy --configfile"))
+
+
+def test_the_example_reader_reads_its_files(checkout):
+    run_small(checkout, command_with("results/arrays/images/arrays/checks.json"))
+    checks = json.loads((checkout.folder / "results/arrays/images/arrays/checks.json").read_text())
+    assert [checks["splits"][split]["images"] for split in ("train", "test")] == [3, 2]
 
 
 def test_the_example_selector_puts_patches_in_order(checkout):
