@@ -155,7 +155,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
             tifffile.imwrite(folder / f"{name}_img.tif", image)
             tifffile.imwrite(folder / f"{name}_masks.tif", labels.astype(np.uint16))
             (checkout.folder / "data/arrays" / split).mkdir(parents=True, exist_ok=True)
-            np.savez(checkout.folder / f"data/arrays/{split}/{name}.npz", image=image.mean(axis=0), cells=labels)
+            np.savez(checkout.folder / f"data/arrays/{split}/{name}.npz", image=image.mean(axis=-1), cells=labels)
     for block in BLOCKS:
         checkout.follow(block)
     return checkout
