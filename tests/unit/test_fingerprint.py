@@ -97,6 +97,22 @@ def test_templates_count_where_prose_is_reached(package):
     assert of(package) != before
 
 
+def test_what_a_module_says_of_itself_counts_where_prose_is_reached(package):
+    (package / "reporting").mkdir()
+    (package / "reporting/__init__.py").write_text("")
+    (package / "reporting/prose.py").write_text("")
+    (package / "a.py").write_text('METHODS = "was drawn by lot"\nCITES = {}\nx = 1')
+    before = of(package)
+    (package / "a.py").write_text('METHODS = "was drawn at random"\nCITES = {}\nx = 1')
+    assert of(package) == before
+    (package / "a.py").write_text('METHODS = "was drawn at random"\nCITES = {}\nx = 2')
+    assert of(package) != before
+    (package / "a.py").write_text('from frugalseg.reporting import prose\nMETHODS = "was drawn"')
+    before = of(package)
+    (package / "a.py").write_text('from frugalseg.reporting import prose\nMETHODS = "was taken"')
+    assert of(package) != before
+
+
 def test_a_package_that_is_named_stands_for_all_its_modules():
     assert reach("frugalseg.kernels") >= {"frugalseg.kernels.overlap", "frugalseg.kernels.flows"}
 
