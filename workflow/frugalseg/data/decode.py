@@ -106,13 +106,14 @@ def unreadable(path: Path, error: Exception) -> DataError:
 
 def _raster(path: Path) -> _Raster:
     try:
-        if is_tiff(path):
-            return _tiff(path)
-        return _numpy(path) if path.suffix == ".npy" else _picture(path)
+        stored = (_tiff if is_tiff(path) else _numpy if path.suffix == ".npy" else _picture)(path)
     except DataError:
         raise
     except Exception as error:
         raise unreadable(path, error) from error
+    if not stored.array.size:
+        raise DataError(f"{path}: holds no pixel; export or copy it again")
+    return stored
 
 
 def _tiff(path: Path) -> _Raster:

@@ -237,7 +237,7 @@ def _stored_nifti(path: Path) -> tuple[np.ndarray, int | None]:
     except Exception as error:
         raise unreadable(path, error) from error
     spacing, array = spacing[np.array(array.shape) > 1], array.squeeze()
-    if array.ndim not in (2, 3) or array.dtype.kind not in "biuf":
+    if not array.size or array.ndim not in (2, 3) or array.dtype.kind not in "biuf":
         raise DataError(
             f"{path}: has the shape {array.shape} of {array.dtype}, which is neither a slice nor a volume of numbers; "
             "save each channel as a file"
