@@ -179,8 +179,8 @@ def test_a_damaged_file_is_read_or_refused_by_name(tmp_path, ending, caplog):
                 read(tmp_path, ending)
             except DataError as error:
                 refused += 1
-                assert str(tmp_path) in str(error), (number, error)
-                assert number, error
+                if str(tmp_path) not in str(error) or not number:
+                    raise
             finally:
                 signal.alarm(0)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,14 @@ import tifffile
 from PIL import Image
 
 from frugalseg.answers.scores import read_scores
+from frugalseg.data.ceiling import ceiling
 from frugalseg.data.checks import DataError
-from frugalseg.data.decode import read_image
+from frugalseg.data.decode import read_image, read_label_image
+from frugalseg.data.labels import cells_of, looks_partly_annotated
+from frugalseg.data.normalize import select_channels
 from frugalseg.data.patches import cut
 from frugalseg.data.prepare import prepare
-from frugalseg.data.readers import coco, monuseg
+from frugalseg.data.readers import coco, monuseg, pairs
 from frugalseg.data.stores import open_images, read_table
 from frugalseg.selection import select
 from frugalseg.selection.coresets import take
@@ -328,3 +332,135 @@ def test_aperio_regions_of_every_kind(tmp_path):
     # The last one lies in the hole.
     assert areas == [336, pytest.approx(314, abs=6), 100, 16]
     assert sample.notes == {"holes": 1, "marks_left_out": 1}
+
+
+def test_a_cell_that_no_settings_of_masks_can_return_is_told(tmp_path):
+    labels = disc((160, 160), (80, 80), 70).astype(np.uint8)
+    for split in ("train", "test"):
+        save(tmp_path / f"{split}/{split}_im.png", picture(len(split), (160, 160)))
+        save(tmp_path / f"{split}/{split}_gt.png", labels)
+    masks = [{}, {"largest": 1.0}]
+    report = prepare(dataset_of(tmp_path), "mine", "", tmp_path / "out/train", tmp_path / "out/test", masks)
+    default, free = report["splits"]["test"]["ceiling"]
+    assert default == {"settings": {}, "ap": 0, "pq": 0, "cells_lost": 1, "images_under_95": {"test": 0}}
+    assert free == {"settings": {"largest": 1.0}, "ap": 1, "pq": 1, "cells_lost": 0, "images_under_95": {}}
+
+
+def test_a_cell_longer_than_the_steps_can_walk_shows_in_the_ceiling():
+    labels = np.zeros((40, 1200), np.int32)
+    labels[10:22, 20:1180] = 1
+    assert ceiling(labels, largest=1)["lost"] == 1
+    assert ceiling(labels, largest=1, steps=800) == {"ap": 1, "pq": 1, "lost": 0}
+    assert ceiling(np.zeros((9, 9), np.int32)) == {"ap": 1, "pq": 1, "lost": 0}
+
+
+def whole_stack(path):
+    notes = Counter()
+    with pytest.raises(DataError) as caught:
+        select_channels(read_image(path, notes=notes), "grey", str(path), known=not notes)
+    return str(caught.value)
+
+
+PAGES = np.random.default_rng(5).integers(0, 255, (3, 50, 60), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX"])
+def test_slices_and_times_are_no_channels(tmp_path, axes):
+    for kind in ("imagej", "ome"):
+        path = tmp_path / f"{kind}.{'ome.' if kind == 'ome' else ''}tif"
+        save(path, PAGES, **{kind: True}, metadata={"axes": axes}, photometric="minisblack")
+        assert f"{path}: has the shape (3, 50, 60) (axes {axes}), not that of one plane" in whole_stack(path)
+
+
+def test_planes_of_which_the_file_does_not_say_what_they_are_have_to_be_named(tmp_path):
+    save(tmp_path / "a.tif", PAGES, photometric="minisblack", metadata=None)
+    assert "has 3 planes and does not say whether they are colours, channels, slices" in whole_stack(tmp_path / "a.tif")
+    pixels = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(select_channels(pixels, [2], "", known=False)[0], PAGES[2])
+    np.testing.assert_allclose(select_channels(pixels, "mean", "", known=False)[0], PAGES.mean(axis=0), rtol=1e-6)
+
+
+def test_zero_that_means_white_is_black(tmp_path):
+    save(tmp_path / "a.tif", PAGES[0], photometric="miniswhite")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0], 255 - PAGES[0])
+    # As labels they are numbers, whatever they look like.
+    np.testing.assert_array_equal(read_label_image(tmp_path / "a.tif"), PAGES[0])
+
+
+def test_a_palette_of_a_tiff_is_colour_and_a_lookup_table_of_imagej_is_not(tmp_path):
+    palette = np.random.default_rng(0).integers(0, 65535, (3, 256), dtype=np.uint16)
+    save(tmp_path / "a.tif", PAGES[0], photometric="palette", colormap=palette)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), palette[:, PAGES[0]])
+    np.testing.assert_array_equal(read_label_image(tmp_path / "a.tif"), PAGES[0])
+    save(tmp_path / "b.tif", PAGES[0], imagej=True, colormap=(palette // 257).astype(np.uint8))
+    np.testing.assert_array_equal(read_image(tmp_path / "b.tif")[0], PAGES[0])
+
+
+def test_what_is_transparency_is_no_channel(tmp_path):
+    grey_alpha = np.stack([PAGES[0], np.full_like(PAGES[0], 7)], axis=2)
+    save(tmp_path / "a.tif", grey_alpha, photometric="minisblack", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), PAGES[:1])
+    four = np.stack([*PAGES, PAGES[0]], axis=2)
+    save(tmp_path / "b.tif", four, photometric="rgb", extrasamples=["unspecified"])
+    assert len(read_image(tmp_path / "b.tif")) == 4
+
+
+def test_a_file_of_several_images_is_refused_and_a_thumbnail_is_none(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(PAGES[0], metadata=None)
+        file.write(PAGES[1, ::2, ::2].copy(), metadata=None)
+    assert read_image(tmp_path / "a.tif").shape == (1, 50, 60)
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        file.write(PAGES[0], metadata=None)
+        file.write(PAGES[1, :, :55].copy(), metadata=None)
+    with pytest.raises(DataError, match=r"b.tif: holds 2 images, of the shapes \(50, 60\) and \(50, 55\); save each"):
+        read_image(tmp_path / "b.tif")
+    frames = [Image.fromarray(page) for page in PAGES]
+    frames[0].save(tmp_path / "c.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"c.png: holds 3 images; save each"):
+        read_image(tmp_path / "c.png")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("image", "label", "cells"),
+    [
+        ("neubias_cyx/xyc_16bit__{name}_tubulin.tif", "neubias_cyx/xy_8bit_labels__{name}.tif", 11),
+        ("neubias_h2b/xy_16bit__{name}.tif", "neubias_h2b/xy_8bit_labels__{name}.tif", 2),
+        ("stardist_tests/img{name}d.tif", "stardist_tests/mask{name}d.tif", 65),
+        ("neurips_images_labels/images/{name}.*", "neurips_images_labels/labels/{name}_label.tiff", 231),
+        ("blobs/{name}.tif", "blobs/{name}_labeled.tif", 63),
+    ],
+)
+def test_samples_of_the_field_are_read_right(real_data, image, label, cells):
+    found = pairs.find(real_data / "formats", {"image": image, "label": label})
+    total = 0
+    for case in found:
+        if not (case.image.exists() and case.label.exists()):
+            continue
+        if case.name == "3":
+            with pytest.raises(DataError, match=r"img3d.tif: has 31 channels, which are neither grey nor colour"):
+                select_channels(read_image(case.image), "grey", str(case.image))
+            continue
+        sample = pairs.load(case)
+        pixels = select_channels(sample.pixels, [0] if "cyx" in image else "grey", sample.image)
+        total += len(np.unique(cells_of(sample, pixels.shape[1:], {})[0])) - 1
+        assert not looks_partly_annotated(pixels, sample.labels)
+    assert total == cells
+    if "blobs" in image:
+        sparse = read_label_image(real_data / "formats/blobs/blobs_sparse_labels.tif")
+        assert looks_partly_annotated(pixels, sparse)
+
+
+@pytest.mark.real
+def test_annotations_whose_images_are_mostly_elsewhere(real_data):
+    options = {"annotations": "annotations/validation.json", "images": "validation"}
+    root = real_data / "formats/nasa_meltpool_polygons/data"
+    with pytest.raises(DataError, match=r"and 26 more are not in .*`missing_images: leave_out`"):
+        coco.find(root, options)
+    cases = coco.find(root, options | {"missing_images": "leave_out"})
+    assert cases.notes == {"missing_images": 31}
+    (case,) = cases
+    sample = coco.load(case)
+    assert sample.labels.max() == 3
+    assert sample.notes["overlapping"] >= 1

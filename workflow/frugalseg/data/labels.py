@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from skimage.filters import threshold_otsu
 from skimage.measure import label as connected_components
 
 from frugalseg.data.checks import DataError
@@ -18,6 +19,8 @@ from frugalseg.data.readers import Sample
 
 # A piece of a number is a speck if it has fewer pixels than this and under a percent of the largest piece.
 _SPECK = 15
+# Unlabelled things for each labelled cell that are worth a word.
+_MANY = 4
 _OPTION = "say in the dataset file `instances: components` if each connected piece is a cell, or `instances: labels` if"
 
 
@@ -52,6 +55,26 @@ def cells_of(sample: Sample, shape: tuple[int, int], options: Mapping[str, Any])
     return _pieces(labels, file, instances, notes), notes
 
 
+def looks_partly_annotated(pixels: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether an image (C, H, W) shows many things like its cells (H, W) that are not labelled; a guess, to be looked at.
+
+    Things are the connected pixels that a threshold (Otsu's) puts on the side of the cells, of half to twice their area.
+    """
+    inside = labels > 0
+    grey = pixels.mean(axis=0)
+    if not inside.any() or grey.min() == grey.max():
+        return False
+    side = grey > threshold_otsu(grey)
+    side = side if side[inside].mean() > 0.5 else ~side
+    if side.mean() > 0.45 or side[inside].mean() < 0.9:
+        return False
+    things = connected_components(side, connectivity=1)
+    areas, cells = np.bincount(things.ravel()), np.unique(labels[inside], return_counts=True)[1]
+    alike = (areas > np.median(cells) / 2) & (areas < 2 * np.median(cells))
+    alike[np.unique(things[inside])] = alike[0] = False
+    return int(alike.sum()) >= _MANY * len(cells)
+
+
 def _one_plane(stored: np.ndarray, file: str, notes: Counter[str]) -> np.ndarray:
     """A label image of one number a pixel; colours become numbers, black and transparent 0."""
     if stored.ndim == 2:
@@ -69,7 +92,7 @@ def _one_plane(stored: np.ndarray, file: str, notes: Counter[str]) -> np.ndarray
     if (stored[..., :colours] == stored[..., :1]).all():
         notes["grey_label_images_in_colour"] += 1
         return stored[..., 0] * visible
-    if len(np.unique(numbers)) > max(16, numbers.size // 50):
+    if len(np.unique(numbers)) > max(255, numbers.size // 50):
         raise DataError(
             f"{file}: the label image has the shape {stored.shape} and the colours of a picture; save one integer per "
             "pixel, 0 for background and another number for each cell"

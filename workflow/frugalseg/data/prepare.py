@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from frugalseg.data.checks import DataError, Problems, Register, image_faults
-from frugalseg.data.labels import cells_of
+from frugalseg.data.labels import cells_of, looks_partly_annotated
 from frugalseg.data.normalize import normalize, relabel, select_channels
 from frugalseg.data.readers import Sample
 from frugalseg.data.sources import options_of, samples
 from frugalseg.data.stores import ImageWriter, open_images
 
 # Size and stride of the patches that Zhao & Chen 2025 count, whatever those of the study at hand are.
+_LOW = 0.95
 _PUBLISHED_GRID = (224, 112)
 
 
 def prepare(
-    dataset: Mapping[str, Any], name: str, data_root: str | Path, folder_train: str | Path, folder_test: str | Path
+    dataset: Mapping[str, Any],
+    name: str,
+    data_root: str | Path,
+    folder_train: str | Path,
+    folder_test: str | Path,
+    masks: Sequence[Mapping[str, Any]] = ({},),
 ) -> dict[str, Any]:
     """Read, check and normalise both splits of a dataset, and write an image store for each.
 
-    `dataset` is as its file in config/datasets describes it, with defaults filled in. One image is held at a time; at the
-    worst it takes some 50 bytes a pixel, so one of 10,000 x 10,000 takes 5 GB. Returns a report that can be written as
-    JSON. Where the number of training patches is published it has that number beside the one that these images give, and
-    a difference is said on standard error too, since other images than the published ones may be meant. A DataError lists
-    every problem of every file of both splits; nothing is written then.
+    `dataset` is as its file in config/datasets describes it, with defaults filled in; `masks` are the settings by which
+    the study makes masks of flows, keyword arguments of `ceiling`. One image is held at a time; at the worst it takes some
+    50 bytes a pixel, so one of 10,000 x 10,000 takes 5 GB. Returns a report that can be written as JSON. Where the number
+    of training patches is published it has that number beside the one that these images give, and a difference is said on
+    standard error too, since other images than the published ones may be meant. A DataError lists every problem of every
+    file of both splits; nothing is written then.
     """
     problems, register = Problems(), Register()
     # Where images of both splits are left out of training, those of the test have to be known first.
@@ -48,6 +56,7 @@ def prepare(
         "title": dataset["title"],
         "splits": {split: _describe(folder) | notes[split] for split, folder in folders.items()},
     }
+    report["splits"]["test"]["ceiling"] = [_ceiling(folder_test, settings) for settings in masks]
     if "patches" in dataset:
         report["published_patches"] = _published_patches(folder_train, name, dataset["patches"])
     return report
@@ -64,6 +73,7 @@ def _write_split(
 ) -> dict[str, Any]:
     """Write the sound images of one split; note the faults of the others, and add to what was `resolved`."""
     identical: list[list[str]] = []
+    partly: list[str] = []
     images = cells = 0
     for sample in tqdm(loaded, desc=f"{split} images", unit="image", mininterval=1):
         resolved.update(sample.notes)
@@ -104,10 +114,29 @@ def _write_split(
         cells += has_cells
         if twin:
             identical.append([twin, sample.image])
+        if looks_partly_annotated(pixels, labels):
+            partly.append(sample.label)
         writer.add(sample.name, normalize(pixels), relabel(labels))
     if images and not cells and not problems:
         problems.add(f"{split}: all {images} images are without cells or do not count; take other images for {split}")
-    return {"resolved": dict(sorted((+resolved).items())), "identical": identical}
+    return {"resolved": dict(sorted((+resolved).items())), "identical": identical, "perhaps_partly_annotated": partly}
+
+
+def _ceiling(folder: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean scores of the truth of a split after its own true flows, and the images on which every model loses cells."""
+    # Imports torch.
+    from frugalseg.data.ceiling import ceiling
+
+    images = open_images(folder)
+    scores = [ceiling(images.labels(index), **settings) for index in range(len(images))]
+    return {
+        "settings": dict(settings),
+        **{key: round(float(np.mean([score[key] for score in scores])), 4) for key in ("ap", "pq")},
+        "cells_lost": sum(score["lost"] for score in scores),
+        "images_under_95": {
+            name: round(score["ap"], 4) for name, score in zip(images.names, scores, strict=True) if score["ap"] < _LOW
+        },
+    }
 
 
 def _published_patches(folder: str | Path, name: str, published: int) -> dict[str, int]:

@@ -17,7 +17,6 @@ RANGES = 8
 SMALLEST_PEAK = 10
 SMALLEST_GROWTH = 2
 GROWTH_ROUNDS = 5
-LARGEST_FRACTION = 0.4
 
 
 def label_flows(labels: np.ndarray) -> np.ndarray:
@@ -30,19 +29,21 @@ def label_flows(labels: np.ndarray) -> np.ndarray:
     return flows
 
 
-def flow_labels(flows: np.ndarray, inside: np.ndarray, steps: int, flow_threshold: float, min_size: int) -> np.ndarray:
+def flow_labels(
+    flows: np.ndarray, inside: np.ndarray, steps: int, flow_threshold: float, min_size: int, largest: float = 0.4
+) -> np.ndarray:
     """Label images (B, H, W) int32 of finite flows (B, 2, H, W) float32; see `flows.flows_to_labels`."""
     flows = np.ascontiguousarray(flows)
     inside = np.ascontiguousarray(inside)
     images, height, width = inside.shape
     ends = _follow(flows, inside, steps)
     labels = np.zeros((images, height, width), np.int32)
-    largest = int(LARGEST_FRACTION * height * width)
+    most = int(largest * height * width)
 
     def gather(first: int, last: int) -> None:
         for image in range(first, last):
             _gather_sinks(ends[image], labels[image])
-            _renumber(labels[image], 1, largest)
+            _renumber(labels[image], 1, most)
 
     share(images, gather, RANGES)
     if flow_threshold > 0:

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from frugalseg.kernels._flows_cpu import (
     GROWTH_ROUNDS,
-    LARGEST_FRACTION,
     SMALLEST_GROWTH,
     SMALLEST_PEAK,
     finish_labels,
@@ -86,13 +85,15 @@ def _spread_heat(neighbours: Tensor, centre: Tensor, steps: Tensor, pixel_steps:
     return heat
 
 
-def flow_labels(flows: Tensor, inside: Tensor, steps: int, flow_threshold: float, min_size: int) -> Tensor:
+def flow_labels(
+    flows: Tensor, inside: Tensor, steps: int, flow_threshold: float, min_size: int, largest: float = 0.4
+) -> Tensor:
     """Label images (B, H, W) int32 of finite flows (B, 2, H, W) float32; see `flows.flows_to_labels`."""
     labels = torch.zeros_like(inside, dtype=torch.long)
     ends = _follow(flows, inside, steps)
     labels[inside] = _gather_sinks(ends, inside.shape)
     areas = _areas(labels)
-    labels[areas.gather(1, labels.flatten(1)).view_as(labels) > int(LARGEST_FRACTION * labels[0].numel())] = 0
+    labels[areas.gather(1, labels.flatten(1)).view_as(labels) > int(largest * labels[0].numel())] = 0
     if flow_threshold > 0:
         labels = _drop_inconsistent(labels, flows, flow_threshold)
     return torch.from_numpy(finish_labels(labels.int().cpu().numpy(), min_size)).to(flows.device)

@@ -64,13 +64,14 @@ def flows_to_labels(
     logit_threshold: float = 0.0,
     flow_threshold: float | None = 0.4,
     min_size: int = 15,
+    largest: float = 0.4,
 ) -> Tensor:
     """Make label images from predicted flows: pixels that flow to the same place are a cell.
 
     Every pixel with a logit above the threshold moves along the flows (bilinear between pixels, zero where the logit is not
     above the threshold) in Euler steps of one pixel at full speed. Peaks of the histogram of end pixels (more than 10 ends, none
     more within 2 pixels) are sinks; a sink grows five times by one pixel over histogram values above 2, the fuller sink
-    taking what two reach. A cell is all pixels that end in one sink. Dropped are cells of more than 0.4 of the
+    taking what two reach. A cell is all pixels that end in one sink. Dropped are cells of more than `largest` of the
     image; cells whose own flow field is, in mean squared distance, further than `flow_threshold` from the predicted one;
     cells of fewer than `min_size` pixels. Holes are filled.
 
@@ -89,6 +90,8 @@ def flows_to_labels(
         Largest error of a cell's flows, in [0, 4]; 0 or None keeps all cells.
     min_size : int
         Smallest cell in pixels.
+    largest : float
+        Largest cell as a share of the image; 1 keeps all.
 
     Returns
     -------
@@ -117,7 +120,7 @@ def flows_to_labels(
     if flows.device.type != "cpu":
         from frugalseg.kernels._flows_torch import flow_labels
 
-        return flow_labels(flows, inside, steps, flow_threshold or 0.0, min_size)
+        return flow_labels(flows, inside, steps, flow_threshold or 0.0, min_size, largest)
     from frugalseg.kernels._flows_cpu import flow_labels
 
-    return torch.from_numpy(flow_labels(flows.numpy(), inside.numpy(), steps, flow_threshold or 0.0, min_size))
+    return torch.from_numpy(flow_labels(flows.numpy(), inside.numpy(), steps, flow_threshold or 0.0, min_size, largest))
