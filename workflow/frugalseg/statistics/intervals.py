@@ -70,26 +70,53 @@ class Crossed:
         if self.arrays[0].shape[1] < 2:
             raise ValueError("images: there is one, which shows no spread; give two or more")
         self._of_images = [array.mean(axis=0) for array in self.arrays]
-        self._drawn = None
+        self._expected = [prior.expected(array) for array in self.arrays] if isinstance(prior, Prior) else prior
         if prior is not None:
-            expected = [prior.expected(array) for array in self.arrays] if isinstance(prior, Prior) else prior
             self._drawn = [
                 draw(each, *summarise(array)[1:], number) / len(array)
-                for number, (array, each) in enumerate(zip(self.arrays, expected, strict=True), 2)
+                for number, (array, each) in enumerate(zip(self.arrays, self._expected, strict=True), 2)
             ]
 
     def contrast(self, coefficients: Sequence[float], level: float = 0.95) -> Estimate:
         """A weighted sum of the models' means."""
-        of_images = sum(c * means for c, means in zip(coefficients, self._of_images, strict=True))
-        return _interval([of_images], self.seed_part(coefficients), level, _rounding(self.arrays))
+        return _interval([self._over_images(coefficients)], self.seed_part(coefficients), level, _rounding(self.arrays))
 
     def seed_part(self, coefficients: Sequence[float]) -> SeedPart:
         """Variance that seeds add to a weighted sum."""
-        if self._drawn is not None:
+        if self._expected is not None:
             drawn = sum(c**2 * each for c, each in zip(coefficients, self._drawn, strict=True))
             return SeedPart(float(np.median(drawn)), drawn=drawn)
+        return self._own_part(coefficients, 0)
+
+    @property
+    def images(self) -> int:
+        return self.arrays[0].shape[1]
+
+    def image_variance(self, coefficients: Sequence[float]) -> float:
+        """Variance of a weighted sum over images."""
+        return float(self._over_images(coefficients).var(ddof=1))
+
+    def distance_with(self, coefficients: Sequence[float], more: int, level: float = 0.95) -> float:
+        """How far a weighted sum would lie from the truth at most with `more` seeds of each model that vary as these do."""
+        part = self._own_part(coefficients, more)
+        if self._expected is not None:
+            drawn = 0.0
+            for number, (c, array, each, known) in enumerate(
+                zip(coefficients, self.arrays, self._expected, self._drawn, strict=True), 2
+            ):
+                residual, seeds = summarise(array)[2], len(array)
+                typical = float(np.median(known)) * seeds + residual
+                drawn = drawn + c**2 * draw(each, typical, residual, seeds + more, number) / (seeds + more)
+            part = SeedPart(float(np.median(drawn)), drawn=drawn)
+        return part.distance(self.image_variance(coefficients) / self.images, self.images - 1, level)
+
+    def _over_images(self, coefficients: Sequence[float]) -> NDArray[np.float64]:
+        return sum(c * means for c, means in zip(coefficients, self._of_images, strict=True))
+
+    def _own_part(self, coefficients: Sequence[float], more: int) -> SeedPart:
+        """By the seeds of each model alone, `more` of them."""
         parts = [
-            (c**2 * max(seed_variance(array), 0.0) / len(array), len(array) - 1)
+            (c**2 * max(seed_variance(array), 0.0) / (len(array) + more), len(array) + more - 1)
             for c, array in zip(coefficients, self.arrays, strict=True)
             if len(array) > 1
         ]

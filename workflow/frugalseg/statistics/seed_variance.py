@@ -14,7 +14,7 @@ a, b and tau are as uncertain as the models leave them: a list of equally likely
 a, equal on the grids of b and tau). So no degrees of freedom are estimated: intervals average over all that is not known.
 
 v_k holds the chance of single images too, the residual's mean square over n. It is measured in each model of two seeds or
-more, and taken out there; a model of one seed borrows its typical share.
+more, and taken out there; a model of one seed borrows what is typical, but never more than half of its variance.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Expected:
     centre, spread : np.ndarray
         (H,) equally likely means and standard deviations of the logarithm of the variance.
     residual : float
-        Share of the variance that is the chance of single images.
+        What single images give to that variance, where it is not measured.
     """
 
     centre: Array
@@ -77,7 +77,7 @@ class Prior:
     level, slope, spread : np.ndarray
         (H,) equally likely values of a, b and tau.
     residual : float
-        Typical share of the residual in a variance of seeds' means.
+        What single images typically give to the variance of seeds' means.
     models : int
         Replicated models that it rests on.
     """
@@ -103,7 +103,7 @@ def add_up(parts: Sequence[Expected], weights: Sequence[float], *, together: boo
     terms = [
         abs(weight) ** (2 / power) * np.exp(part.centre / power) for part, weight in zip(parts, weights, strict=True)
     ]
-    residual = float(np.mean([part.residual for part in parts]))
+    residual = sum(weight**2 * part.residual for part, weight in zip(parts, weights, strict=True))
     return Expected(power * np.log(np.sum(terms, axis=0)), np.max([part.spread for part in parts], axis=0), residual)
 
 
@@ -139,8 +139,8 @@ def prior_of(means: Array, variances: Array, residuals: Array, seeds: Array) -> 
     ends = np.cumsum(np.exp(posterior - posterior.max()))
     drawn = np.searchsorted(ends / ends[-1], quasi_random(_POSTERIOR, 0))
     spread, slope, level = np.unravel_index(np.minimum(drawn, posterior.size - 1), posterior.shape)
-    share = float(np.median(np.minimum(residuals[variances > 0] / variances[variances > 0], 1)))
-    return Prior(levels[level] - slopes[slope] * centre, slopes[slope], _SPREADS[spread], share, len(means))
+    residual = float(np.median(residuals[variances > 0]))
+    return Prior(levels[level] - slopes[slope] * centre, slopes[slope], _SPREADS[spread], residual, len(means))
 
 
 def moderated(
@@ -152,9 +152,8 @@ def moderated(
     """
     centre, spread = expected.centre[which], expected.spread[which]
     if seeds == 1:
-        return np.exp(centre + spread * np.interp(chance, np.cumsum(_Z_WEIGHTS) - _Z_WEIGHTS / 2, _Z)) * (
-            1 - expected.residual
-        )
+        whole = np.exp(centre + spread * np.interp(chance, np.cumsum(_Z_WEIGHTS) - _Z_WEIGHTS / 2, _Z))
+        return np.maximum(whole - expected.residual, whole / 2)
     if variance <= 0:
         return np.zeros(len(chance))
     likelihood = _Z_WEIGHTS * _log_chi_square(np.log(variance) - centre[:, None] - spread[:, None] * _Z, seeds - 1)
