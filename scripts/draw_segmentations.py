@@ -27,6 +27,7 @@ samples = segment_samples(
     tests,
     chosen,
     target=recipe["target"],
+    masks=recipe.get("masks"),
     device=device,
     batch_size=recipe["batch"],
     dtype=autocast_type(recipe["precision"], device),

@@ -27,6 +27,7 @@ for number, (file, output) in enumerate(zip(files, snakemake.output, strict=True
         model,
         images,
         target=snakemake.params.recipe["target"],
+        masks=snakemake.params.recipe.get("masks"),
         device=device,
         batch_size=snakemake.params.recipe["batch"],
         rescale=prediction_scale(model),

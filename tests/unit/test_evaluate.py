@@ -8,7 +8,7 @@ from torch import nn
 
 from frugalseg.data.stores import IMAGE_COLUMNS, Images
 from frugalseg.evaluation import prediction
-from frugalseg.evaluation.evaluate import evaluate
+from frugalseg.evaluation.evaluate import evaluate, segmenter
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.kernels.flows import labels_to_flows
 from frugalseg.study.metrics import OF_IMAGES
@@ -97,3 +97,37 @@ def test_errors_in_scoring_reach_the_caller(flow_images):
     flow_images.labels = lambda index: np.zeros((3, 3), np.int32)
     with pytest.raises(ValueError, match="shape"):
         evaluate_all(Flows(), flow_images)
+
+
+def rod(length=700):
+    """Flows and logits of a cell longer than 200 steps can walk from its ends to its middle."""
+    labels = np.zeros((24, length + 20), np.int32)
+    labels[8:16, 10:-10] = 1
+    flows = labels_to_flows(torch.from_numpy(labels)[None])[0].numpy()
+    return labels, (flows, np.where(labels, 5, -5).astype(np.float32))
+
+
+def test_a_cell_longer_than_the_steps_is_whole_where_steps_may_grow():
+    labels, predicted = rod()
+    short = segmenter("flows", {"flow_threshold": None})(predicted)
+    assert short.max() != 1 or (short > 0).sum() < 0.9 * (labels > 0).sum()
+    grown = segmenter("flows", {"flow_threshold": None, "steps": "auto"})(predicted)
+    assert ((grown == 1) == (labels == 1)).all()
+    assert prediction.longest_piece(labels > 0) == 700
+    assert prediction.longest_piece(labels > 1) == 0
+
+
+def test_settings_of_masks_are_those_of_the_kernel_and_change_nothing_where_not_given(flow_images):
+    before, same = (evaluate_all(Flows(), flow_images, masks=masks) for masks in (None, {}))
+    pd.testing.assert_frame_equal(before, same)
+    pd.testing.assert_frame_equal(before, evaluate_all(Flows(), flow_images, masks={"steps": 200, "min_size": 15}))
+    nothing = evaluate_all(Flows(), flow_images, masks={"min_size": 400})
+    assert nothing["ap_50"].tolist() == [0, 0, 1, 0]
+
+
+def test_foreground_takes_the_threshold_of_the_logit_alone():
+    logits = np.array([[1.0, -1, 3]], np.float32)
+    found = segmenter("foreground", {"logit_threshold": 2.0, "steps": 10})((np.zeros((2, 1, 3)), logits))
+    assert found.tolist() == [[0, 0, 1]]
+    assert segmenter("unit_flows").keywords == {"steps": 500}
+    assert segmenter("unit_flows", {"steps": 50}).keywords == {"steps": 50}

@@ -11,11 +11,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor, nn
 
 from frugalseg.evaluation.windows import Canvas, Span
@@ -42,6 +43,9 @@ _PIXELS_PER_CHUNK = 8 * 1024 * 1024
 
 # Predictions that wait for the thread that works on them, at most.
 _MOST_WAITING = 16
+
+# Cellpose's: enough for cells of usual size.
+_STEPS = 200
 
 Prediction = tuple[NDArray[np.float32], NDArray[np.float32]]
 Result = TypeVar("Result")
@@ -117,10 +121,23 @@ def predict(
                         yield index, _in_target_units(chunk.pop(index).result())
 
 
-def segment(prediction: Prediction, **thresholds: float | None) -> NDArray[np.int32]:
-    """Label image (H, W) int32 from flows and logits; thresholds are those of `frugalseg.kernels.flows.flows_to_labels`."""
+def segment(
+    prediction: Prediction, *, steps: int | Literal["auto"] = _STEPS, **settings: float | None
+) -> NDArray[np.int32]:
+    """Label image (H, W) int32 from flows and logits, by the settings of `frugalseg.kernels.flows.flows_to_labels`.
+
+    With "auto", steps grow with the largest piece of foreground, beyond 200 where one is longer.
+    """
     flows, logits = (torch.from_numpy(part)[None] for part in prediction)
-    return flows_to_labels(flows, logits, **thresholds)[0].numpy()
+    if steps == "auto":
+        steps = max(_STEPS, longest_piece(prediction[1] > settings.get("logit_threshold", 0.0)))
+    return flows_to_labels(flows, logits, steps=steps, **settings)[0].numpy()
+
+
+def longest_piece(foreground: NDArray[np.bool_]) -> int:
+    """Pixels of the longest side that any connected piece of a foreground (H, W) has; 0 of none."""
+    pieces = ndimage.find_objects(ndimage.label(foreground, structure=np.ones((3, 3)))[0])
+    return max((side.stop - side.start for piece in pieces for side in piece), default=0)
 
 
 def segment_images(

@@ -11,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 from frugalseg.data.stores import Images
-from frugalseg.evaluation.evaluate import SEGMENTERS
+from frugalseg.evaluation.evaluate import segmenter
 from frugalseg.evaluation.prediction import follow, predict
 
 
@@ -29,6 +29,7 @@ def segment_samples(
     tests: Mapping[str, Images],
     chosen: Mapping[str, Sequence[int]],
     target: str = "flows",
+    masks: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Samples:
     """Segment chosen images (by number) of each test set by every model, as they are segmented when models are evaluated."""
@@ -37,9 +38,10 @@ def segment_samples(
         for index in chosen[name]:
             samples.images[f"{name}: {images.names[index]}"] = images.pixels(index)
             samples.truth.append(images.labels(index))
+    to_labels = segmenter(target, masks)
     for title, model in models.items():
         predictions = predict(model, samples.images.values(), rescale=prediction_scale(model), **options)
-        samples.predictions[title] = list(follow(lambda _, prediction: SEGMENTERS[target](prediction), predictions))
+        samples.predictions[title] = list(follow(lambda _, prediction: to_labels(prediction), predictions))
     return samples
 
 
