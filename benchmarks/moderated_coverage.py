@@ -30,8 +30,8 @@ SPREADS = ("equal", "log-normal 0.5", "log-normal 1", "by the mean", "a fifth co
 #: Replicated models of the study and test images.
 SIZES = ((6, 30), (12, 10), (20, 100), (40, 30))
 SEEDS = (1, 2, 3, 5)
-#: Standard deviation over seeds of a model that works.
-DEVIATION = 0.03
+#: Standard deviation over seeds of a model that works; in the demo it is 0.03 to 0.1 by metric and test set.
+DEVIATION = 0.05
 #: Places of the models that are compared: the first two, the loss from the first to the third, what the second wins back.
 PLACES = (0.0, -0.2, -1.5)
 _FAILED = 0.03

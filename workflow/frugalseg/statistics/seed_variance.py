@@ -11,7 +11,7 @@ within [0, 1]. With the probability `OUTLIER` a model belongs to no such family,
 seeds alone (as Phipson et al. 2016 give outliers fewer degrees of freedom): models that collapsed do not say how the others
 vary. Smyth's sigma_k^2 is inverse chi-square with estimated parameters. Here it is log-normal, whose tail is lighter, and
 a, b and tau are as uncertain as the models leave them: a list of equally likely values stands for their posterior (flat in
-a, equal on the grids of b and tau). So no degrees of freedom are estimated: intervals average over all that is not known.
+a, equal on the grid of b, half-normal in tau). So no degrees of freedom are estimated: intervals average over all that is not known.
 
 v_k holds the chance of single images too, the residual's mean square over n. It is measured in each model of two seeds or
 more, and taken out there; a model of one seed borrows what is typical, but never more than half of its variance.
@@ -35,7 +35,8 @@ FEWEST = 3
 #: Probability that a model's variance is like no other's, and the width of what it may then be, in natural logarithms.
 OUTLIER = 0.05
 _ANYWHERE = 25.0
-#: What b and tau may be.
+#: What b and tau may be; tau is half-normal, since beyond this scale studies tell it anyway.
+_TYPICAL = 1.7
 _SLOPES = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
 _SPREADS = np.array([0.05, 0.3, 0.6, 0.9, 1.2, 1.6, 2.0, 2.6, 3.2])
 #: Values that stand for the posterior, and for everything that an interval averages over.
@@ -132,6 +133,7 @@ def prior_of(means: Array, variances: Array, residuals: Array, seeds: Array) -> 
     slopes = _SLOPES if means.min() >= 0 and means.max() <= 1 else _SLOPES[:1]
     away = logarithms[:, None, None] - slopes[:, None] * (places - centre)[:, None, None] - levels
     posterior = np.zeros((len(_SPREADS), len(slopes), len(levels)))
+    posterior -= (_SPREADS[:, None, None] / _TYPICAL) ** 2 / 2
     for count in np.unique(seeds):
         for row, spread in enumerate(_SPREADS):
             density = np.interp(away[seeds == count], _AWAY, _density(int(count) - 1, float(spread)))
