@@ -23,6 +23,7 @@ from torch import Tensor
 
 from frugalseg.evaluation.boundaries import hausdorff_95
 from frugalseg.kernels.overlap import overlap_pairs
+from frugalseg.study.metrics import METRICS, OF_IMAGES, Metric
 
 # Twentieths are exact enough: a ratio of pixel counts equal to k / 20 rounds to the same double as k / 20.
 _AP_THRESHOLDS = np.arange(10, 20) / 20
@@ -64,7 +65,8 @@ def per_image(truth: NDArray[np.integer] | Tensor, prediction: NDArray[np.intege
     truth, prediction = _as_tensor(truth), _as_tensor(prediction)
     overlaps = Overlaps.of(truth, prediction)
     distance = hausdorff_95(truth.bool().cpu().numpy(), prediction.bool().cpu().numpy())
-    return pixel_metrics(overlaps) | instance_metrics(overlaps) | {"hd95": distance}
+    found = pixel_metrics(overlaps) | instance_metrics(overlaps) | {"hd95": distance}
+    return {key: found[key] if key in found else _value(METRICS[key], overlaps) for key in OF_IMAGES}
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,14 @@ def instance_metrics(overlaps: Overlaps) -> dict[str, float]:
         _aggregated_jaccard(overlaps, ious, unions),
     )
     return dict(zip(names, values, strict=True))
+
+
+def _value(metric: Metric, overlaps: Overlaps) -> float:
+    """A metric by the formula of its row; of images without cells as all others, see the top of this module."""
+    n_truth, n_prediction = len(overlaps.truth_areas), len(overlaps.prediction_areas)
+    if n_truth and n_prediction:
+        return float(metric.value(overlaps))
+    return float(n_truth == n_prediction)
 
 
 def _as_tensor(labels: NDArray[np.integer] | Tensor) -> Tensor:

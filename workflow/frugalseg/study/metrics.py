@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class Metric:
         Whether more is better, on a scale from 0 to 1.
     of_images : bool
         Whether evaluation measures it on every image; if not, tables derive it.
+    value : callable, optional
+        What it is of an image with cells in truth and prediction, from its `frugalseg.evaluation.metrics.Overlaps`; without
+        it, `frugalseg.evaluation.metrics` computes it.
     """
 
     key: str
@@ -34,6 +39,7 @@ class Metric:
     digits: int = 3
     rising: bool = True
     of_images: bool = True
+    value: Callable[[Any], float] | None = None
 
     @property
     def short(self) -> str:
