@@ -19,6 +19,7 @@ REPORT = "report.html"
 _CRATE = "https://w3id.org/ro/crate/1.1"
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
+_LANGUAGE = "https://snakemake.github.io"
 _LICENCE = "https://spdx.org/licenses/BSD-3-Clause"
 _FORMATS = {".md": "text/markdown", ".pt": "application/octet-stream", ".tex": "application/x-tex"}
 
@@ -26,72 +27,58 @@ Entity = dict[str, Any]
 
 
 def describe_study(config: Mapping[str, Any], hashes: Mapping[str, str]) -> Entity:
-    """Metadata of a finished study, for ``results/{study}/ro-crate-metadata.json``.
+    """Metadata of a finished study as JSON-LD, from its completed config and the SHA-256 of every file to list, by path.
 
-    Parameters
-    ----------
-    config : mapping
-        The completed config.
-    hashes : mapping
-        Path of every file to list, below ``results/{study}``, -> its SHA-256.
-
-    Returns
-    -------
-    dict
-        JSON-LD. The report is listed without size and hash: it is made last, from what is listed here.
+    The report is listed without size and hash: it is made last, from what is listed here.
     """
     folder = Path(f"results/{config['study']}")
     descriptions = [description_of(model, config) for model in models_of_study(config)]
     files = [_file(Path(path), folder, digest) for path, digest in hashes.items()]
-    files.append({"@id": REPORT, "@type": "File", "name": "Report of the study", "encodingFormat": "text/html"})
-    datasets = [entity for name, block in config["datasets"].items() for entity in _dataset(name, block)]
+    files.append(_entity(REPORT, "File", name="Report of the study", encodingFormat="text/html"))
     software = _software(descriptions)
     ended = _newest(hashes)
-    run = _run(config, files, descriptions, ended)
-    root = {
-        "@id": "./",
-        "@type": "Dataset",
-        "name": config["title"],
-        "description": f"Tables, figures and models of the study {config['study']} of frugalseg.",
-        "datePublished": ended,
-        "conformsTo": {"@id": _PROFILE},
-        "hasPart": _references(files),
-        "mentions": {"@id": run["@id"]},
-    }
+    root = _entity(
+        "./",
+        "Dataset",
+        name=config["title"],
+        description=f"Tables, figures and models of the study {config['study']} of frugalseg.",
+        datePublished=ended,
+        conformsTo={"@id": _PROFILE},
+        hasPart=_references(files),
+        mentions={"@id": "#run"},
+    )
     graph = [
-        {"@id": FILE, "@type": "CreativeWork", "conformsTo": {"@id": _CRATE}, "about": {"@id": "./"}},
+        _entity(FILE, "CreativeWork", conformsTo={"@id": _CRATE}, about={"@id": "./"}),
         root,
-        {"@id": _PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"},
-        run,
+        _entity(_PROFILE, "CreativeWork", name="Process Run Crate", version="0.5"),
+        _run(config, files, descriptions, ended),
         *_workflow(descriptions, software),
         *software,
-        *datasets,
+        *(entity for name, block in config["datasets"].items() for entity in _dataset(name, block)),
         *files,
     ]
     return {"@context": _CONTEXT, "@graph": graph}
 
 
+def _entity(identifier: str, kind: str | list[str], **properties: Any) -> Entity:
+    return {"@id": identifier, "@type": kind, **properties}
+
+
 def _file(path: Path, folder: Path, digest: str) -> Entity:
     name = path.relative_to(folder).as_posix()
     kind = _FORMATS.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return {
-        "@id": quote(name, safe="/+@"),
-        "@type": "File",
-        "name": name,
-        "encodingFormat": kind,
-        "contentSize": str(path.stat().st_size),
-        "sha256": digest,
-    }
+    size = str(path.stat().st_size)
+    return _entity(quote(name, safe="/+@"), "File", name=name, encodingFormat=kind, contentSize=size, sha256=digest)
 
 
 def _dataset(name: str, block: Mapping[str, Any]) -> Iterable[Entity]:
     """A dataset and its licence."""
-    dataset: Entity = {"@id": f"#dataset-{name}", "@type": "Dataset", "name": block["title"], "alternateName": name}
     taken = {"citation": "citation", "url": "homepage", "description": "provenance"}
-    dataset |= {key: " ".join(block[ours].split()) for key, ours in taken.items() if ours in block}
+    known = {key: " ".join(block[ours].split()) for key, ours in taken.items() if ours in block}
+    dataset = _entity(f"#dataset-{name}", "Dataset", name=block["title"], alternateName=name, **known)
     if "licence" not in block:
         return [dataset]
-    licence = {"@id": f"#licence-{name}", "@type": "CreativeWork", "name": block["licence"]}
+    licence = _entity(f"#licence-{name}", "CreativeWork", name=block["licence"])
     return [{**dataset, "license": {"@id": licence["@id"]}}, licence]
 
 
@@ -99,12 +86,7 @@ def _software(descriptions: Sequence[Mapping[str, Any]]) -> list[Entity]:
     """Packages of all models, each version that was used."""
     used = dict.fromkeys(item for description in descriptions for item in description["versions"].items())
     return [
-        {
-            "@id": f"#software-{quote(name)}-{quote(version)}",
-            "@type": "SoftwareApplication",
-            "name": name,
-            "softwareVersion": version,
-        }
+        _entity(f"#software-{quote(name)}-{quote(version)}", "SoftwareApplication", name=name, softwareVersion=version)
         for name, version in used
     ]
 
@@ -112,23 +94,17 @@ def _software(descriptions: Sequence[Mapping[str, Any]]) -> list[Entity]:
 def _workflow(descriptions: Sequence[Mapping[str, Any]], software: Sequence[Entity]) -> list[Entity]:
     """The workflow and its language; its version is the revision, or the revisions, that trained the models."""
     revisions = dict.fromkeys(description["revision"] or "unknown" for description in descriptions)
-    language = {
-        "@id": "https://snakemake.github.io",
-        "@type": "ComputerLanguage",
-        "name": "Snakemake",
-        "url": "https://snakemake.github.io",
-    }
-    workflow = {
-        "@id": "#workflow",
-        "@type": ["SoftwareSourceCode", "ComputationalWorkflow"],
-        "name": "frugalseg",
-        "version": ", ".join(revisions),
-        "license": {"@id": _LICENCE},
-        "programmingLanguage": {"@id": language["@id"]},
-        "softwareRequirements": _references(software),
-    }
-    licence = {"@id": _LICENCE, "@type": "CreativeWork", "name": "BSD 3-Clause License"}
-    return [workflow, language, licence]
+    workflow = _entity(
+        "#workflow",
+        ["SoftwareSourceCode", "ComputationalWorkflow"],
+        name="frugalseg",
+        version=", ".join(revisions),
+        license={"@id": _LICENCE},
+        programmingLanguage={"@id": _LANGUAGE},
+        softwareRequirements=_references(software),
+    )
+    language = _entity(_LANGUAGE, "ComputerLanguage", name="Snakemake", url=_LANGUAGE)
+    return [workflow, language, _entity(_LICENCE, "CreativeWork", name="BSD 3-Clause License")]
 
 
 def _run(
@@ -136,17 +112,17 @@ def _run(
 ) -> Entity:
     devices = ", ".join(dict.fromkeys(description["device"] for description in descriptions)) or "no device"
     hours = sum(description["seconds"] for description in descriptions) / 3600
-    return {
-        "@id": "#run",
-        "@type": "CreateAction",
-        "name": f"Run of the study {config['study']}",
-        "description": f"{len(descriptions)} models, trained in {hours:.2f} hours of jobs on {devices}.",
-        "instrument": {"@id": "#workflow"},
-        "object": [{"@id": f"#dataset-{name}"} for name in config["datasets"]],
-        "result": _references(files),
-        "endTime": ended,
-        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
-    }
+    return _entity(
+        "#run",
+        "CreateAction",
+        name=f"Run of the study {config['study']}",
+        description=f"{len(descriptions)} models, trained in {hours:.2f} hours of jobs on {devices}.",
+        instrument={"@id": "#workflow"},
+        object=[{"@id": f"#dataset-{name}"} for name in config["datasets"]],
+        result=_references(files),
+        endTime=ended,
+        actionStatus={"@id": "http://schema.org/CompletedActionStatus"},
+    )
 
 
 def _references(entities: Iterable[Entity]) -> list[Entity]:

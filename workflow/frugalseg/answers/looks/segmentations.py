@@ -36,19 +36,10 @@ def draw_segmentations(
 
     The scores are those of the whole image; of large images the middle is shown.
 
-    Parameters
-    ----------
-    images : mapping of str to np.ndarray
-        Title of the row -> (C, H, W) float, a normalised image.
-    truth : sequence of np.ndarray
-        (H, W) integer label image of each image, 0 is background.
-    predictions : mapping of str to sequence of np.ndarray
-        Title of the column -> predicted label image of each image.
-    window : int
-        Height and width of the part shown at most, in pixels.
-    changed : mapping, optional
-        ``from`` and ``to``, titles of two columns, and ``metric``: it is written below every prediction in place of the
-        other two, below those of ``to`` with its change.
+    `images` are (C, H, W), normalised, by the title of the row; `truth` and `predictions`, by the title of the column, are
+    integer label images (H, W) in the same order, 0 is background. `window` is the side of the part shown at most, in pixels.
+    `changed` has ``from`` and ``to``, titles of two columns, and ``metric``: it is written below every prediction in place of
+    the other two, below those of ``to`` with its change.
     """
     columns = {"Truth": truth, **predictions}
     for title, labels in columns.items():
