@@ -1,13 +1,15 @@
 """Figures: what is drawn where, and that files are the same bytes every time."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from frugalseg.answers import experiment_figure as figures
 from frugalseg.answers.experiment import COLUMNS, read
+from frugalseg.answers.experiment_figure import draw
 from frugalseg.answers.looks.colours import to_rgb
 from frugalseg.answers.looks.features import _subsample, draw_features, project
 from frugalseg.answers.looks.patches import draw_patches
@@ -16,6 +18,8 @@ from frugalseg.reporting import style
 from frugalseg.reporting.layout import ALL_SEEDS
 
 RATES = (0, 1, 10, 100)
+
+curve, bars = (partial(draw, kind=kind) for kind in ("curve", "bars"))
 
 
 def make_table(runs=2, tests=("cyto", "histo"), metrics=("dice", "pq"), published=True):
@@ -59,7 +63,7 @@ def legend_texts(figure):
 
 
 def test_curve_draws_each_hue_in_a_panel_of_its_test_and_metric():
-    figure = figures.curve(make_table(), x="rate", metrics=["pq", "dice"], hue="selector")
+    figure = curve(make_table(), x="rate", metrics=["pq", "dice"], hue="selector")
     panels = [(ax.get_title("left"), ax.get_ylabel()) for ax in figure.axes]
     assert panels == [
         ("Tested on cyto", "PQ (instance)"),
@@ -75,25 +79,25 @@ def test_curve_draws_each_hue_in_a_panel_of_its_test_and_metric():
 
 
 def test_curve_shows_published_values_where_there_are_some():
-    figure = figures.curve(make_table(), x="rate", metrics=["pq", "dice"], hue="selector")
+    figure = curve(make_table(), x="rate", metrics=["pq", "dice"], hue="selector")
     assert [len(published_lines(ax)) for ax in figure.axes] == [0, 2, 0, 2]
     np.testing.assert_array_equal(published_lines(figure.axes[1])[0].get_ydata(), [0.7] * 4)
-    figure = figures.curve(make_table(published=False), x="rate", metrics=["dice"], hue="selector")
+    figure = curve(make_table(published=False), x="rate", metrics=["dice"], hue="selector")
     assert "published" not in legend_texts(figure)
 
 
 def test_hue_by_test_and_selector_needs_one_panel_a_metric():
-    figure = figures.curve(make_table(published=False), x="rate", metrics=["dice"], hue=["test", "selector"])
+    figure = curve(make_table(published=False), x="rate", metrics=["dice"], hue=["test", "selector"])
     assert len(figure.axes) == 1
     assert legend_texts(figure)[:2] == ["tested on cyto, dq", "tested on cyto, random"]
 
 
 def test_zero_has_a_place_on_a_logarithmic_axis():
-    figure = figures.curve(make_table(), x="rate", metrics=["dice"], hue="selector")
+    figure = curve(make_table(), x="rate", metrics=["dice"], hue="selector")
     ax = figure.axes[0]
     assert ax.get_xscale() == "symlog"
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "10", "100"]
-    figure = figures.curve(make_table().query("rate > 0"), x="rate", metrics=["dice"], hue="selector")
+    figure = curve(make_table().query("rate > 0"), x="rate", metrics=["dice"], hue="selector")
     assert figure.axes[0].get_xscale() == "log"
 
 
@@ -106,12 +110,12 @@ def test_zero_has_a_place_on_a_logarithmic_axis():
 )
 def test_the_spread_is_of_one_kind_and_said(runs, error, note):
     table = make_table(runs=runs, tests=["cyto"])
-    band = figures.curve(table, x="rate", metrics=["dice"], hue="selector")
+    band = curve(table, x="rate", metrics=["dice"], hue="selector")
     assert band._supxlabel.get_text() == f"Test images: cyto. Bands: ± {note}."
     points = band.axes[0].collections[0].get_paths()[0].vertices
     at_zero = points[points[:, 0] == 0, 1]
     assert at_zero.max() - at_zero.min() == pytest.approx(2 * error)
-    bar = figures.bars(table, x="rate", metrics=["dice"], hue="selector")
+    bar = bars(table, x="rate", metrics=["dice"], hue="selector")
     assert bar._supxlabel.get_text() == f"Test images: cyto. Error bars: ± {note}."
 
 
@@ -119,12 +123,12 @@ def test_one_model_trained_once_keeps_runs_out_of_the_spread():
     table = make_table(tests=["cyto"])
     single = (table["chain"] == "cyto@dq1") & (table["seed"] == ALL_SEEDS)
     table.loc[single, "n"] = 1
-    figure = figures.curve(table, x="rate", metrics=["dice"], hue="selector")
+    figure = curve(table, x="rate", metrics=["dice"], hue="selector")
     assert "standard error over test images" in figure._supxlabel.get_text()
 
 
 def test_bars_stand_side_by_side_with_hatches():
-    figure = figures.bars(make_table(runs=1), x="metric", metrics=["dice", "pq"], hue=["selector", "rate"])
+    figure = bars(make_table(runs=1), x="metric", metrics=["dice", "pq"], hue=["selector", "rate"])
     assert [ax.get_title("left") for ax in figure.axes] == ["Tested on cyto", "Tested on histo"]
     ax = figure.axes[1]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["Dice", "PQ (instance)"]
@@ -137,18 +141,18 @@ def test_bars_stand_side_by_side_with_hatches():
 
 
 def test_entries_that_cannot_be_told_apart_are_refused():
-    for draw in (figures.curve, figures.bars):
+    for drawn in (curve, bars):
         with pytest.raises(ValueError, match="'cyto@random0' falls on the same point"):
-            draw(make_table(), x="rate", metrics=["dice"], hue="test")
+            drawn(make_table(), x="rate", metrics=["dice"], hue="test")
 
 
 def test_bad_fields_and_kinds_say_what_is_wrong():
     with pytest.raises(ValueError, match="'cyto@dq0' has no field 'share'"):
-        figures.draw(make_table(), kind="curve", x="share", metrics=["dice"])
+        draw(make_table(), kind="curve", x="share", metrics=["dice"])
     with pytest.raises(ValueError, match="needs numbers to be drawn over, but the field 'selector' has 'dq'"):
-        figures.draw(make_table(), kind="curve", x="selector", metrics=["dice"], hue="rate")
+        draw(make_table(), kind="curve", x="selector", metrics=["dice"], hue="rate")
     with pytest.raises(ValueError, match="no figure of the kind 'pie'"):
-        figures.draw(make_table(), kind="pie", x="rate", metrics=["dice"])
+        draw(make_table(), kind="pie", x="rate", metrics=["dice"])
 
 
 def make_shots(zero_seeds=1, full_seeds=1):
@@ -184,7 +188,7 @@ def as_read(table, folder):
 
 def test_words_among_numbers_are_levels(tmp_path):
     # From a CSV the numbers come as text.
-    figure = figures.curve(as_read(make_shots(), tmp_path), **SHOTS)
+    figure = curve(as_read(make_shots(), tmp_path), **SHOTS)
     scores, closed = figure.axes
     across = [
         line for line in scores.lines if list(line.get_xdata()) == [0, 1] and line.get_ydata()[0] == line.get_ydata()[1]
@@ -202,14 +206,14 @@ def test_words_among_numbers_are_levels(tmp_path):
 
 def test_the_ends_of_a_gap_need_no_runs_of_their_own():
     said = "Test images: histo. Bands: ± standard deviation over 3 runs."
-    assert figures.curve(make_shots(), **SHOTS)._supxlabel.get_text() == said
-    without = figures.curve(make_shots(), **{**SHOTS, "gap": None})
+    assert curve(make_shots(), **SHOTS)._supxlabel.get_text() == said
+    without = curve(make_shots(), **{**SHOTS, "gap": None})
     assert "standard error over test images" in without._supxlabel.get_text()
     numbers = make_shots()
     numbers["shots"] = numbers["shots"].replace("all", 100).astype(float)
-    assert figures.curve(numbers, **{**SHOTS, "gap": {**GAP, "to": 100}})._supxlabel.get_text() == said
-    bars = figures.bars(make_shots(), **SHOTS)
-    assert bars._supxlabel.get_text() == "Test images: histo. Error bars: ± standard deviation over 3 runs."
+    assert curve(numbers, **{**SHOTS, "gap": {**GAP, "to": 100}})._supxlabel.get_text() == said
+    grouped = bars(make_shots(), **SHOTS)
+    assert grouped._supxlabel.get_text() == "Test images: histo. Error bars: ± standard deviation over 3 runs."
 
 
 def test_a_gap_that_is_not_open_does_not_change_the_spread():
@@ -217,18 +221,18 @@ def test_a_gap_that_is_not_open_does_not_change_the_spread():
     shut = (table["metric"] == "gap_closed") & (table["network"] == "UCell")
     table.loc[shut, ["mean", "std"]] = np.nan
     table.loc[shut & (table["seed"] == ALL_SEEDS), "n"] = 0
-    assert "standard deviation over 3 runs" in figures.curve(table, **SHOTS)._supxlabel.get_text()
+    assert "standard deviation over 3 runs" in curve(table, **SHOTS)._supxlabel.get_text()
 
 
 def test_the_axis_of_what_networks_cost_is_logarithmic_and_labelled_for_people():
     table = make_table(published=False)
     table["parameters"] = table["rate"].map(dict(zip(RATES, [118_000, 1_200_000, 7_180_000, 26_410_000], strict=True)))
-    ax = figures.curve(table, x="parameters", metrics=["dice"], hue="selector").axes[0]
+    ax = curve(table, x="parameters", metrics=["dice"], hue="selector").axes[0]
     assert ax.get_xscale() == "log"
     assert shown_ticks(ax) == ["100 k", "1 M", "10 M"]
     assert ax.get_xlabel() == "Parameters"
     near = table[table["rate"] >= 10]
-    assert shown_ticks(figures.curve(near, x="parameters", metrics=["dice"], hue="selector").axes[0]) == [
+    assert shown_ticks(curve(near, x="parameters", metrics=["dice"], hue="selector").axes[0]) == [
         "10 M",
         "20 M",
     ]
@@ -256,9 +260,9 @@ def features():
 
 
 DRAWN = {
-    "curve": lambda: figures.draw(make_table(), kind="curve", x="rate", metrics=["dice"], hue="selector"),
-    "shots": lambda: figures.draw(make_shots(), kind="curve", **SHOTS),
-    "bars": lambda: figures.draw(make_table(), kind="bars", x="metric", metrics=["dice"], hue=["selector", "rate"]),
+    "curve": lambda: draw(make_table(), kind="curve", x="rate", metrics=["dice"], hue="selector"),
+    "shots": lambda: draw(make_shots(), kind="curve", **SHOTS),
+    "bars": lambda: draw(make_table(), kind="bars", x="metric", metrics=["dice"], hue=["selector", "rate"]),
     "patches": lambda: draw_patches(gradient(50, 1, 8, 8), {"dq": np.arange(45), "random": np.arange(2)}),
     "features": lambda: draw_features(*features(), {"dq": np.arange(5), "random": np.arange(5, 9)}, seed=0),
     "segmentations": lambda: draw_segmentations({"image": gradient(1, 40, 30)}, [cells()], {"cyto": [cells() * 0]}),

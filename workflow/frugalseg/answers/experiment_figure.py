@@ -21,8 +21,6 @@ from frugalseg.reporting.layout import ALL_SEEDS, check_fields, combinations, of
 from frugalseg.study.experiments import COST_FIELDS
 from frugalseg.study.metrics import metric_of
 
-Field = str | Sequence[str] | None
-
 _PANEL_FIELDS = ("test", "metric")
 """A panel shows one value of each of these, unless they are what the horizontal axis or the colour stands for."""
 _PANELS_A_ROW = 3
@@ -38,47 +36,50 @@ _PUBLISHED_BAR = {"linestyle": "none", "marker": "D", "markersize": 4}
 _PUBLISHED_BAR |= {"markerfacecolor": "white", "markeredgecolor": "black"}
 
 
+@style.styled
 def draw(
     table: pd.DataFrame,
     kind: str,
     x: str,
     metrics: Sequence[str],
-    hue: Field = None,
+    hue: str | Sequence[str] | None = None,
     gap: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Draw an experiment's long table as the block ``figure`` of its config asks, as a `curve` or as `bars`."""
-    kinds = {"curve": curve, "bars": bars}
+    """Draw an experiment's long table as the block ``figure`` of its config asks.
+
+    A ``curve`` draws metrics over a numeric field, one panel a metric (and test set, where `hue` does not tell them apart). The
+    axis is logarithmic where its values span enough, and where they are what networks cost; a zero then has a place of its own
+    on the left. Entries with a word in `x`, such as *all* shots, are levels: horizontal dashed lines in the colour of their
+    hue. Bands are the sample standard deviation over runs where every model was trained more than once (those at the ends
+    of a gap need not be), else the standard error over test images; single runs are small marks. Published values are
+    dashed lines with open marks.
+
+    ``bars`` draws metrics as groups of bars, one panel a test set and metric that neither `x` nor `hue` stands for. Error bars
+    are what bands are; published values are open diamonds.
+    """
+    kinds = {"curve": _curve, "bars": _bars}
     if kind not in kinds:
         raise ValueError(f"there is no figure of the kind {kind!r}; the kinds are {', '.join(kinds)}")
-    return kinds[kind](table, x=x, metrics=metrics, hue=hue, gap=gap)
+    return kinds[kind](_prepare(table, x, metrics, (hue,) if isinstance(hue, str) else tuple(hue or ()), gap))
 
 
-@style.styled
-def curve(
-    table: pd.DataFrame, x: str, metrics: Sequence[str], hue: Field = None, gap: Mapping[str, Any] | None = None
-) -> Figure:
-    """Draw metrics over a numeric field, one panel a metric (and test set, where `hue` does not tell them apart).
-
-    The axis is logarithmic where its values span enough, and where they are what networks cost; a zero then has a place of its
-    own on the left. Entries with a word in `x`, such as *all* shots, are levels: horizontal dashed lines in the colour of
-    their hue. Bands are the sample standard deviation over runs where every model was trained more than once (those at the
-    ends of a gap need not be), else the standard error over test images; single runs are small marks. Published values are
-    dashed lines with open marks.
-    """
-    plot = _prepare(table, x, metrics, hue, gap)
+def _curve(plot: _Plot) -> Figure:
     places = plot.overall["place"]
     if places.isna().all():
-        raise ValueError(f"a curve needs numbers to be drawn over, but the field {x!r} has {plot.overall[x].iloc[0]!r}")
+        word = plot.overall[plot.x].iloc[0]
+        raise ValueError(f"a curve needs numbers to be drawn over, but the field {plot.x!r} has {word!r}")
     figure, axes = _panels(plot)
     for panel, ax in zip(plot.panels, axes, strict=True):
         for index, hue_key in enumerate(plot.hues):
             _draw_line(ax, plot, panel, hue_key, _line_style(index))
             _draw_levels(ax, plot, panel, hue_key, _line_style(index)["color"])
-        _scale_x(ax, x, np.unique(places.dropna().to_numpy(dtype=float)))
-        ax.set_xlabel(field_name(x))
+        _scale_x(ax, plot.x, np.unique(places.dropna().to_numpy(dtype=float)))
+        ax.set_xlabel(field_name(plot.x))
     handles = [Line2D([], [], label=plot.hue_text(key), **_line_style(i)) for i, key in enumerate(plot.hues)]
     handles += [
-        Line2D([], [], color="#555555", label=f"{field_name(x)}: {value_text(x, word)}", **_level_style(index))
+        Line2D(
+            [], [], color="#555555", label=f"{field_name(plot.x)}: {value_text(plot.x, word)}", **_level_style(index)
+        )
         for index, word in enumerate(plot.words)
     ]
     published = Line2D([], [], color="#555555", linestyle="--", marker="o", markerfacecolor="white", label="published")
@@ -86,21 +87,13 @@ def curve(
     return figure
 
 
-@style.styled
-def bars(
-    table: pd.DataFrame, x: str, metrics: Sequence[str], hue: Field = None, gap: Mapping[str, Any] | None = None
-) -> Figure:
-    """Draw metrics as groups of bars, one panel a test set and metric that neither `x` nor `hue` stands for.
-
-    Error bars are what the bands of `curve` are; published values are open diamonds.
-    """
-    plot = _prepare(table, x, metrics, hue, gap)
-    groups = plot.overall[x].unique().tolist()
+def _bars(plot: _Plot) -> Figure:
+    groups = plot.overall[plot.x].unique().tolist()
     figure, axes = _panels(plot, per_row=1)
     for panel, ax in zip(plot.panels, axes, strict=True):
         for index, hue_key in enumerate(plot.hues):
             _draw_bars(ax, plot, panel, hue_key, groups, index)
-        ax.set_xticks(range(len(groups)), [textwrap.fill(value_text(x, group), 15) for group in groups])
+        ax.set_xticks(range(len(groups)), [textwrap.fill(value_text(plot.x, group), 15) for group in groups])
         ax.tick_params(axis="x", length=0)
         ax.set_ylim(bottom=0)
         ax.margins(x=0.01)
@@ -154,9 +147,10 @@ class _Plot:
         return ", ".join(texts) or "ours"
 
 
-def _prepare(table: pd.DataFrame, x: str, metrics: Sequence[str], hue: Field, gap: Mapping[str, Any] | None) -> _Plot:
+def _prepare(
+    table: pd.DataFrame, x: str, metrics: Sequence[str], hue: tuple[str, ...], gap: Mapping[str, Any] | None
+) -> _Plot:
     """What the figure draws of an experiment's table; a ValueError where two entries fall on one point."""
-    hue = (hue,) if isinstance(hue, str) else tuple(hue or ())
     table = of_metrics(table, metrics)
     check_fields(table, [x, *hue], "figure is drawn by; give it one under 'fields', or draw by another")
     table = table.assign(
