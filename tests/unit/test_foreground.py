@@ -7,9 +7,9 @@ import torch
 from frugalseg import models
 from frugalseg.evaluation.foreground import components
 from frugalseg.models.targets import ForegroundAsLogit
-from frugalseg.training import schedules
+from frugalseg.training import optimiser, schedules
 from frugalseg.training.losses import foreground_loss
-from frugalseg.training.optimiser import MomentumSGD
+from frugalseg.training.recipe import Recipe
 
 
 def test_the_loss_is_cross_entropy_less_the_dice_of_the_whole_batch():
@@ -42,16 +42,16 @@ def test_the_optimiser_is_that_of_torch_with_nesterov_and_clipping(clip):
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
-        optimiser = make(network.parameters())
+        move = make(network.parameters())
         for step in range(5):
             network.zero_grad()
             (network(torch.full((4, 3), 1.0 + step)) - 3).square().sum().backward()
-            optimiser(network)
+            move(network)
         return network.weight.detach()
 
     def ours(parameters):
-        made = MomentumSGD(parameters, momentum=0.9, weight_decay=1e-2, nesterov=True, gradient_clip=clip)
-        return lambda network: made.step(0.01)
+        made = optimiser.build(Recipe(steps=1, momentum=0.9, weight_decay=1e-2, nesterov=True), list(parameters))
+        return lambda network: optimiser.step(made, 0.01, clip)
 
     def theirs(parameters):
         made = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=1e-2, nesterov=True)

@@ -10,6 +10,7 @@ from test_training import disc_patches
 
 from frugalseg import models
 from frugalseg.runtime.literals import members
+from frugalseg.training import optimiser
 from frugalseg.training.keeping import Keep, Start, lwf
 from frugalseg.training.keeping.ewc import fisher_information
 from frugalseg.training.keeping.l2sp import Anchor, batch_norms
@@ -17,7 +18,6 @@ from frugalseg.training.keeping.lwf import distillation_loss
 from frugalseg.training.loop import train
 from frugalseg.training.lora import Adapters
 from frugalseg.training.losses import LOSSES, OUT_CHANNELS
-from frugalseg.training.optimiser import AdamW, MomentumSGD
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
 from frugalseg.training.sampling import Source
@@ -147,8 +147,8 @@ def test_ewc_holds_what_the_parent_needs_and_lets_the_rest_go(tmp_path):
     assert free > 0
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
-def test_the_pull_ends_where_loss_and_penalty_balance(optimiser):
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_pull_ends_where_loss_and_penalty_balance(name):
     """For a quadratic loss the minimum of loss and penalty is known."""
     generator = torch.Generator().manual_seed(0)
     layer = torch.nn.Linear(3, 2, dtype=torch.float64)
@@ -157,19 +157,14 @@ def test_the_pull_ends_where_loss_and_penalty_balance(optimiser):
     goal = torch.randn(2, 3, generator=generator, dtype=torch.float64)
     importance = {"weight": torch.rand(2, 3, generator=generator, dtype=torch.float64), "bias": torch.ones(2)}
     layer.bias.requires_grad_(False)
-    weights = [layer.weight]
-    steps = (
-        MomentumSGD(weights, momentum=0.9, weight_decay=0.0)
-        if optimiser == "sgd"
-        else AdamW(weights, betas=(0.9, 0.95), weight_decay=0.0)
-    )
+    steps = optimiser.build(Recipe(steps=1, optimiser=name, weight_decay=0.0), [layer.weight])
     anchor = Anchor(layer, 3.0, importance)
     for step in range(4000):
         lr = 0.02 * 0.998**step
         steps.zero_grad()
         (0.5 * (curvature * (layer.weight - goal).square()).sum()).backward()
-        steps.step(lr)
-        anchor.pull(steps.rates(lr))
+        optimiser.step(steps, lr)
+        anchor.pull(optimiser.rates(steps))
     pull = 3.0 * importance["weight"]
     expected = (curvature * goal + pull * parent) / (curvature + pull)
     torch.testing.assert_close(layer.weight.detach(), expected, atol=2e-3, rtol=0)

@@ -32,9 +32,8 @@ RUNS = textwrap.dedent("""
 
     from frugalseg import models
     from frugalseg.data.stores import Patches
-    from frugalseg.training import loop
+    from frugalseg.training import loop, optimiser
     from frugalseg.training.sampling import Feed
-    from frugalseg.training.optimiser import MomentumSGD
     from frugalseg.training.recipe import Recipe
     from frugalseg.training.sampling import Source
 
@@ -88,7 +87,7 @@ RUNS = textwrap.dedent("""
 
     def arm(moment, number):
         if moment == "step":
-            MomentumSGD.step = countdown(MomentumSGD.step, number, before=True)
+            optimiser.step = countdown(optimiser.step, number, before=True)
         elif moment == "prepare":
             # In the thread that prepares batches, while the main one computes.
             Feed._prepare = countdown(Feed._prepare, number, before=number % 2 == 0)
@@ -104,14 +103,14 @@ RUNS = textwrap.dedent("""
 
     def train(folder, precision, batch):
         steps = 0
-        step = MomentumSGD.step
+        step = optimiser.step
 
         def counted(*arguments, **keywords):
             nonlocal steps
             steps += 1
             return step(*arguments, **keywords)
 
-        MomentumSGD.step = counted
+        optimiser.step = counted
         model = models.build("cpnet", 2, 3, widths=(4, 6), generator=torch.Generator().manual_seed(0))
         recipe = Recipe(
             steps=11, batch=batch, crop=16, schedule="warmup", precision=precision, save_every=2, validate_every=3

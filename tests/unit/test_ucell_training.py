@@ -10,12 +10,11 @@ from test_training import disc_patches
 
 from frugalseg import models
 from frugalseg.models.cost import step_flops
-from frugalseg.training import checkpoints, lora
+from frugalseg.training import checkpoints, lora, optimiser
 from frugalseg.training.average import WeightAverage
 from frugalseg.training.loop import train
 from frugalseg.training.lora import Adapters
 from frugalseg.training.losses import unit_flow_and_logit_loss, unit_flow_errors
-from frugalseg.training.optimiser import AdamW
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
 from frugalseg.training.sampling import Source
@@ -91,7 +90,7 @@ def test_loss_of_unit_flows_is_the_formula():
 @pytest.mark.parametrize("clip", [None, 0.5])
 def test_adamw_is_that_of_torch(clip):
     ours, theirs = ucell(), ucell()
-    optimiser = AdamW(ours.parameters(), betas=(0.9, 0.95), weight_decay=1.0, gradient_clip=clip)
+    made = optimiser.build(Recipe(steps=1, optimiser="adamw", weight_decay=1.0), list(ours.parameters()))
     peer = torch.optim.AdamW(theirs.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=1.0, fused=True)
     generator = torch.Generator().manual_seed(0)
     for step in range(4):
@@ -102,7 +101,7 @@ def test_adamw_is_that_of_torch(clip):
             torch.nn.utils.clip_grad_norm_(theirs.parameters(), clip)
         for group in peer.param_groups:
             group["lr"] = 1e-3 * (step + 1)
-        optimiser.step(1e-3 * (step + 1))
+        optimiser.step(made, 1e-3 * (step + 1), clip)
         peer.step()
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(one, other)

@@ -19,12 +19,11 @@ from frugalseg.data.stores import Patches
 from frugalseg.kernels.augment import random_affine, random_stretch
 from frugalseg.models.cost import step_flops
 from frugalseg.runtime.fingerprint import fingerprint
-from frugalseg.training import checkpoints, lora, schedules
+from frugalseg.training import checkpoints, lora, optimiser, schedules
 from frugalseg.training.average import WeightAverage
 from frugalseg.training.distributed import SharedNetwork, processes
 from frugalseg.training.keeping import Start, way_of
 from frugalseg.training.losses import LOSSES, unit_flow_errors
-from frugalseg.training.optimiser import build as build_optimiser
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.sampling import Batch, Crops, Feed, Sampler, Source
 from frugalseg.training.state import stamp_of
@@ -91,7 +90,7 @@ class Run:
         self.keeping.start(Start(self.model, recipe.target, self.loss, self._predict, self._old_crops))
         _record_diameters(model, self.sampler.mean_diameter, self.common_diameter)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = build_optimiser(recipe, trained)
+        self.optimiser = optimiser.build(recipe, trained)
         self.average = WeightAverage(trained, recipe.average) if recipe.average else None
         self.feed = Feed(self.sampler, self.generator, partial(self._augment, generator=self.generator), self.steps)
         halting = torch.Generator().manual_seed(seed)
@@ -114,8 +113,8 @@ class Run:
                 loss = loss + kept
             self.optimiser.zero_grad()
             loss.backward()
-        self.optimiser.step(self.lr(self.step))
-        self.keeping.after_step(partial(self.optimiser.rates, self.lr(self.step)))
+        optimiser.step(self.optimiser, self.lr(self.step), self.recipe.gradient_clip)
+        self.keeping.after_step(partial(optimiser.rates, self.optimiser))
         if self.average:
             self.average.update()
         self.step += 1
@@ -156,7 +155,7 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.memory,
+            "optimiser": self.optimiser.state_dict(),
             "average": self.average.memory if self.average else [],
             "feed": self.feed.state_dict(),
             "supervision": self.supervision.state_dict(),
@@ -168,8 +167,7 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        for kept, saved in zip(self.optimiser.memory, state["optimiser"], strict=True):
-            kept.copy_(saved)
+        self.optimiser.load_state_dict(state["optimiser"])
         for kept, saved in zip(self.average.memory if self.average else [], state["average"], strict=True):
             kept.copy_(saved)
         self.supervision.load_state_dict(state["supervision"])
