@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from frugalseg.answers.experiment import tabulate
-from frugalseg.reporting.benchmarks import read_benchmark
 from frugalseg.reporting.layout import COSTS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.reporting.tables import to_latex, to_markdown
+from frugalseg.runtime.benchmarks import read_benchmark
 from frugalseg.study.experiments import requests
 from frugalseg.study.load import ConfigError, complete
 from frugalseg.study.selection_jobs import jobs_of_chain, selection_jobs

@@ -13,19 +13,11 @@ import pandas as pd
 
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
 from frugalseg.plan.models import Model, folder_of
-from frugalseg.reporting.benchmarks import read_benchmark
 from frugalseg.reporting.tables import to_markdown as to_table
+from frugalseg.runtime.benchmarks import read_benchmark
 
-COLUMNS = [
-    "part",
-    "models",
-    "steps",
-    "planned_s",
-    "measured_s",
-    "training_planned_s",
-    "training_measured_s",
-    "complete",
-]
+COLUMNS = ["part", "models", "steps", "planned_s", "measured_s"]
+COLUMNS += ["training_planned_s", "training_measured_s", "complete"]
 
 
 def compare(config: Mapping[str, Any], speeds: Mapping[str, Any]) -> pd.DataFrame:
@@ -34,21 +26,13 @@ def compare(config: Mapping[str, Any], speeds: Mapping[str, Any]) -> pd.DataFram
     `speeds` are the throughput that the plan was made from. A model counts in the first part that needs it. ``complete`` is
     false where something was not planned, or a job left no benchmark.
     """
-    rows = [
-        {
-            "part": name,
-            "models": len(cost.new),
-            "steps": cost.steps,
-            "planned_s": cost.seconds,
-            "measured_s": None,
-            "training_planned_s": cost.train,
-            "training_measured_s": None,
-            "complete": cost.known,
-        }
-        | _measured(name, cost, config)
-        for name, cost in costs(config, speeds, remaining=False).items()
-        if name != PATCHES and (cost.models or cost.seconds)
-    ]
+    rows = []
+    for name, cost in costs(config, speeds, remaining=False).items():
+        if name != PATCHES and (cost.models or cost.seconds):
+            planned = {"planned_s": cost.seconds, "training_planned_s": cost.train, "complete": cost.known}
+            rows.append(
+                {"part": name, "models": len(cost.new), "steps": cost.steps, **planned, **_measured(name, cost, config)}
+            )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

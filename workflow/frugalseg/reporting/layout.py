@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from frugalseg.reporting.benchmarks import read_benchmark
 from frugalseg.reporting.formats import MISSING, field_name, value_text
+from frugalseg.runtime.benchmarks import read_benchmark
 from frugalseg.study.metrics import metric_of
 from frugalseg.study.selection_jobs import SELECTOR, SelectionJobs
 
