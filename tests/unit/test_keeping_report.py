@@ -9,11 +9,11 @@ import pytest
 
 from frugalseg.answers.answer import Asked
 from frugalseg.answers.answer_file import read_answer, write
-from frugalseg.answers.keeping import answer, decide, read_ways, sentences, to_markdown, to_table
+from frugalseg.answers.keeping import answer, cost, decide, read_ways, sentences, to_markdown, to_table
 from frugalseg.answers.keeping_figure import draw_trade_off
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean
-from frugalseg.study.arms import START, candidates_of, keeping_requests
+from frugalseg.study.arms import START, Candidate, candidates_of, keeping_requests
 
 CHAIN, REPLAY = "fluo_to_histo", "fluo_to_histo+fluo@dq5x25"
 #: Recipe and chain -> score on fluo and on histo. The slow recipe is better on tuning images, see TUNING.
@@ -28,6 +28,12 @@ TEST = {
 }
 #: On tuning images replay by the small recipe is a little worse than by the slow one, unlike on test images.
 TUNING = TEST | {("small", REPLAY): (0.66, 0.6), ("slow", REPLAY): (0.78, 0.54)}
+RECIPES = {
+    "small": {"steps": 600, "batch": 8},
+    "slow": {"steps": 600, "batch": 8},
+    "half": {"interpolate": {"recipe": "small"}},
+    "most": {"interpolate": {"recipe": "small"}},
+}
 IMAGES = {"test": {"fluo": 12, "histo": 9}, "tuning": {"fluo": 6, "histo": 5}}
 
 
@@ -53,7 +59,8 @@ def block(**changes):
 class Study:
     """Files of metrics of all models, on tuning and on test images, around known means."""
 
-    def __init__(self, folder, test=TEST, tuning=TUNING):
+    def __init__(self, folder, test=TEST, tuning=TUNING, asked=None):
+        self.asked = asked or block()
         self.means = {"test": dict(test), "tuning": dict(tuning)}
         self.folder = folder
 
@@ -64,7 +71,7 @@ class Study:
     def write(self, kind, seed=0):
         source = np.random.default_rng(seed)
         difficulty = {dataset: source.uniform(-0.1, 0.1, count) for dataset, count in IMAGES[kind].items()}
-        for model, dataset in keeping_requests(block()):
+        for model, dataset in keeping_requests(self.asked):
             mean = self.means[kind][model[:2]][dataset == "histo"]
             noise = source.normal(0, 0.01, len(difficulty[dataset]))
             # Noise and difficulty leave the mean over images where it is.
@@ -84,7 +91,7 @@ class Study:
         return read_ways(chosen, *self.files(chosen))
 
     def answer(self, **changes):
-        return decide(self.read(**changes), block(**changes), untrained=["half", "most"])
+        return decide(self.read(**changes), block(**changes), RECIPES)
 
 
 @pytest.fixture
@@ -269,6 +276,64 @@ def test_the_first_arm_may_be_the_one_to_take(tmp_path):
     assert "on histo, where the start has 0.20 (" in first
 
 
+RANDOM, CENTRES, JOINT = "fluo_to_histo+fluo@random5x25", "fluo_to_histo+fluo@kcenter5x25", "fluo+histo"
+
+
+@pytest.fixture
+def close(tmp_path):
+    """Ways that tuning images tell from naive fine-tuning, and hardly from each other: joint training is best by a hair."""
+    arms = {"naive": CHAIN, "random replay": RANDOM, "k-center replay": CENTRES, "joint training": JOINT}
+    asked = block(arms={arm: [{"chain": chain}] for arm, chain in arms.items()})
+    means = {CHAIN: (0.1, 0.7), RANDOM: (0.7, 0.599), CENTRES: (0.7, 0.6), JOINT: (0.7, 0.601)}
+    means = {("small", chain): both for chain, both in means.items()} | {("small", "fluo"): (0.8, 0.2)}
+    made = Study(tmp_path, means, means, asked)
+    made.write("test")
+    made.write("tuning", seed=1)
+    return decide(read_ways(asked, *made.files(asked)), asked, RECIPES), asked
+
+
+def test_where_several_are_as_good_as_the_best_the_cheapest_is_to_be_taken(close):
+    found, asked = close
+    assert found.best.candidate.arm == "joint training"
+    assert {way.candidate.arm for way in found.group} == {"joint training", "random replay", "k-center replay"}
+    # All train for as long; replay needs 5 % of the old patches, of which k-center's are a hair better.
+    assert found.recommended.candidate.arm == "k-center replay"
+    said = sentences(found, asked)
+    assert said[0].startswith(
+        "Of four ways to learn histo, k-center replay is the one to take, the cheapest of three that the tuning images do not tell "
+        "apart: its PQ (instance) is 0.70 ("
+    )
+    assert said[3] == (
+        "K-center replay and random replay are within one standard error of the best on the tuning images, joint training. All "
+        "of them go on training on fluo. Which selector chooses the patches of fluo makes no difference that shows: kcenter and "
+        "random are among them."
+    )
+    table = to_table(found).set_index("arm")
+    assert table["near"].sum() == 3
+    assert table.loc["joint training", ["behind", "behind_low", "behind_high"]].tolist() == [0, 0, 0]
+    assert table.loc["naive", "behind_low"] > 0
+    axes = draw_trade_off(found, asked, said[0]).axes[0]
+    rings = next(line for line in axes.lines if line.get_markersize() == 14)
+    np.testing.assert_allclose(sorted(rings.get_ydata()), [0.599, 0.6, 0.601])
+
+
+def test_the_start_is_cheapest_where_no_way_is_shown_to_be_better(tmp_path):
+    near = {model: (0.5, 0.501) for model in TEST} | {("small", "fluo"): (0.5, 0.5)}
+    found = changed(tmp_path, tuning=near).answer()
+    assert found.best is not found.start
+    assert found.recommended is found.start
+    assert "none is to be taken: keep the start, the cheapest of" in sentences(found, block())[0]
+
+
+def test_fewer_steps_are_cheaper_than_fewer_old_patches():
+    recipes = {"long": {"steps": 1200, "batch": 8}, "short": {"steps": 600, "batch": 8}}
+    naive, replay = (Candidate("a", "", recipe, chain) for recipe, chain in (("long", CHAIN), ("short", REPLAY)))
+    assert cost(replay, block(), recipes) < cost(naive, block(), recipes)
+    assert cost(naive, block(), recipes).old == 0
+    assert cost(replay, block(), recipes).old == 5
+    assert cost(Candidate("a", "", "small", JOINT), block(), RECIPES).old == 100
+
+
 def test_a_difference_that_may_be_none_is_not_called_one(tmp_path):
     same = {("small", "fluo"): (0.3, 0.2)}
     reference = sentences(changed(tmp_path, test=same).answer(), block())[1]
@@ -300,12 +365,12 @@ def test_the_page(study):
     page = to_markdown(found, block())
     head = next(line for line in page.splitlines() if line.startswith("| Arm | Chosen |"))
     assert head == (
-        "| Arm | Chosen | Candidates | Trainings | Tuning | fluo | To the start | histo | To naive | Pareto front |"
+        "| Arm | Chosen | Candidates | Trainings | Tuning | Behind the best | fluo | To the start | histo | To naive | Pareto front |"
     )
     assert "## PQ (instance) on the test images, twelve of fluo and nine of histo" in page
-    assert "| the start | `fluo` | – | – | 0.500 | 0.800 (" in page
-    assert "| **replay** | slow | 2 | 2 | 0.660 | 0.760 (" in page
-    assert "| in between | fluo_to_histo, half | 2 | 0 | 0.450 | 0.500 (" in page
+    assert "| the start | `fluo` | – | – | 0.500 | 0.160 (" in page
+    assert "| **replay** | slow | 2 | 2 | 0.660 | – | 0.760 (" in page
+    assert "| in between | fluo_to_histo, half | 2 | 0 | 0.450 | 0.210 (" in page
     assert "| naive | 0.800 → 0.300 | 0.200 → 0.600 | 0.400 (" in page
     assert "| 0.500 → 0.450 | the start |" in page
     assert "| 0.500 → 0.660 | slow |" in page
@@ -314,11 +379,10 @@ def test_the_page(study):
 
 
 def test_an_answer_is_written_to_all_of_its_files(study, tmp_path):
-    recipes = {"small": {}, "slow": {}, "half": {"interpolate": {}}, "most": {"interpolate": {}}}
     names = {"csv": "csv", "markdown": "md", "page": "html", "answer": "json", "png": "png", "svg": "svg"}
     output = SimpleNamespace(**{key: tmp_path / f"out.{ending}" for key, ending in names.items()})
     write(
-        answer(Asked("keep_fluo", block(), *study.files(block()), settings={"recipes": recipes})), "keep_fluo", output
+        answer(Asked("keep_fluo", block(), *study.files(block()), settings={"recipes": RECIPES})), "keep_fluo", output
     )
     assert all(path.stat().st_size for path in vars(output).values())
     assert json.loads(output.answer.read_text())["name"] == "keep_fluo"

@@ -45,9 +45,7 @@ rule answer_keeping:
         "../../envs/environment.yaml"
     params:
         block=lookup("{keeping}", within=config["keeping"]),
-        recipes={
-            name: recipe for name, recipe in config["recipes"].items() if {"interpolate", "weights"} & recipe.keys()
-        },
+        recipes=config["recipes"],
         code=code_of("answer_keeping.py"),
     script:
         "../../scripts/answer_keeping.py"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from frugalseg.answers.answer import Answer, Asked, Score
 from frugalseg.answers.keeping_figure import draw_trade_off
 from frugalseg.answers.scores import read_scores
+from frugalseg.chains import Source, parse
 from frugalseg.reporting import prose
 from frugalseg.reporting.formats import with_ends
-from frugalseg.statistics.intervals import Estimate, crossed_mean
+from frugalseg.statistics.intervals import Estimate, crossed_mean, crossed_mean_of_sets
 from frugalseg.statistics.pareto import pareto_front
+from frugalseg.statistics.seed_variance import fit_prior
 from frugalseg.study.arms import Candidate, candidates_of, keeping_models, start_of
 from frugalseg.study.metrics import metric_of
+
+# Level of an interval of one standard error.
+_ONE_ERROR = 0.683
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,21 @@ class Tuned:
     mean: float
 
 
+@dataclass(frozen=True, order=True)
+class Cost:
+    """What a way takes beyond the start: patches that it trains on, and percent of the old ones to keep for it."""
+
+    trained_on: float
+    old: float
+
+
 @dataclass(frozen=True)
 class Way:
     """The start or a candidate, with everything that is said of it.
 
     `source` and `target` are means on test images; `kept` and `gained` the same less those of the start, paired by seed and
     image; `to_reference` is the score on the target less that of the first arm's choice. `trained`: a training was spent.
+    `behind` is how far it lies behind the best on tuning images, `near` whether that is within one standard error.
     """
 
     candidate: Candidate
@@ -64,6 +78,9 @@ class Way:
     kept: Estimate
     gained: Estimate
     to_reference: Estimate
+    behind: Estimate
+    near: bool
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -85,13 +102,15 @@ class Arm:
 class Found:
     """What is said of a keeping question; the first arm is the reference.
 
-    `recommended` is the best way of all on tuning images, None where all models score 0 on them. `front` are the start and
-    those of the chosen candidates that no other beats on test images, from the least kept on. Numbers of images are those of
-    the source and of the target.
+    `best` is the best way of all on tuning images, `group` the choices within one standard error of it, the best first;
+    `recommended` is the cheapest of these, None where all models score 0 on tuning images. `front` are the choices that no
+    other beats on test images, from the least kept on. Numbers of images are those of the source and of the target.
     """
 
     start: Way
     arms: tuple[Arm, ...]
+    best: Way
+    group: tuple[Way, ...]
     recommended: Way | None
     front: tuple[Way, ...]
     seeds: int
@@ -112,10 +131,7 @@ class Found:
 def answer(asked: Asked) -> Answer:
     """Which of all ways to learn the target to take; of the settings ``recipes`` is used."""
     block = asked.block
-    untrained = [
-        name for name, recipe in asked.settings["recipes"].items() if {"interpolate", "weights"} & recipe.keys()
-    ]
-    found = decide(read_ways(block, asked.metrics, asked.tuning), block, untrained)
+    found = decide(read_ways(block, asked.metrics, asked.tuning), block, asked.settings["recipes"])
     said = sentences(found, block)
     return Answer(
         table=to_table(found),
@@ -137,38 +153,53 @@ def read_ways(
     ]
 
 
-def decide(measured: Sequence[MeasuredWay], block: Mapping[str, Any], untrained: Collection[str]) -> Found:
+def decide(
+    measured: Sequence[MeasuredWay], block: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]
+) -> Found:
     """Work out what arms keep and learn, and choose among them.
 
-    Every choice is the largest weighed mean on tuning images, the first of equal ones, the start before all: test images
-    choose nothing. `untrained` are recipes that train nothing, but interpolate between models or take the weights of others.
+    An arm chooses the largest weighed mean on tuning images, the first of equal ones, the start before all: test images
+    choose nothing. Of the choices within one standard error of the best (Breiman et al. 1984) the cheapest is recommended.
     """
     tuned = [_tuned(way, block["source_weight"]) for way in measured]
-    start = measured[0]
     by_arm: dict[str, list[int]] = {}
     for number, way in enumerate(measured[1:], 1):
         by_arm.setdefault(way.candidate.arm, []).append(number)
 
-    def best(numbers: Sequence[int]) -> int:
+    def best(numbers: Iterable[int]) -> int:
         return max(numbers, key=lambda number: tuned[number].mean)
 
+    first = best(range(len(measured)))
+    behind = _behind(measured, first, block["source_weight"])
     reference = measured[best(next(iter(by_arm.values())))]
     ways = [
-        _way(way, scores, start, reference, trained=way.candidate.recipe not in untrained)
-        for way, scores in zip(measured, tuned, strict=True)
+        Way(
+            candidate=way.candidate,
+            trained=not {"interpolate", "weights"} & recipes.get(way.candidate.recipe, {}).keys(),
+            tuned=scores,
+            behind=interval,
+            near=near,
+            cost=cost(way.candidate, block, recipes),
+            **_on_tests(way, measured[0], reference),
+        )
+        for way, scores, (interval, near) in zip(measured, tuned, behind, strict=True)
     ]
     arms = tuple(
         Arm(name, tuple(ways[n] for n in numbers), ways[best(numbers)], ways[best([0, *numbers])])
         for name, numbers in by_arm.items()
     )
+    choices = [ways[0], *(arm.chosen for arm in arms)]
+    group = sorted((way for way in choices if way.near), key=lambda way: -way.tuned.mean)
     return Found(
         start=ways[0],
         arms=arms,
-        recommended=ways[best(range(len(ways)))] if any(way.source or way.target for way in tuned) else None,
-        front=_front([ways[0], *(arm.chosen for arm in arms)]),
-        seeds=len(start.test.source),
-        tuning_images=(start.tuning.source.shape[1], start.tuning.target.shape[1]),
-        test_images=(start.test.source.shape[1], start.test.target.shape[1]),
+        best=ways[first],
+        group=tuple(group),
+        recommended=min(group, key=lambda way: way.cost) if any(way.source or way.target for way in tuned) else None,
+        front=_front(choices),
+        seeds=len(measured[0].test.source),
+        tuning_images=(measured[0].tuning.source.shape[1], measured[0].tuning.target.shape[1]),
+        test_images=(measured[0].test.source.shape[1], measured[0].test.target.shape[1]),
     )
 
 
@@ -177,7 +208,8 @@ def to_table(found: Found) -> pd.DataFrame:
 
     ``candidates`` and ``trainings`` are the budget of its arm. ``tuning`` is the weighed mean of ``tuning_source`` and
     ``tuning_target``. ``chosen``: the best of its arm by that; ``beats_start``: better by that than the start. Differences
-    are to the start, ``target_to_reference`` to the first arm. ``front`` is empty of what no arm chose.
+    are to the start, ``target_to_reference`` to the first arm. ``behind``: the best less this, on tuning images; ``near``:
+    within one standard error. ``front`` is empty of what no arm chose.
     """
     rows = [_row(found.start, found)]
     for arm in found.arms:
@@ -222,12 +254,18 @@ def _values(found: Found, block: Mapping[str, Any]) -> dict[str, Any]:
     def mean(way: Way) -> float:
         return weight * way.source.value + (1 - weight) * way.target.value
 
-    others = [way for way in found.choices if way.candidate.arm != taken.candidate.arm]
+    others = [way for way in found.choices if way is not found.best and way.candidate.arm != found.best.candidate.arm]
     best = max((taken, found.start, *found.ways), key=mean)
+    old = [_old(way.candidate, block) if way is not found.start else [] for way in found.group]
     return values | {
         "beside": found.start if taken is first.chosen else first.chosen,
         "second": max(others, key=lambda way: way.tuned.mean),
-        "best": best,
+        "group": [way.candidate.title for way in found.group if way is not found.best],
+        "open": [way.candidate.title for way in found.choices if not way.near and way.behind.low <= 0],
+        "all_see_old": all(old),
+        "none_sees_old": not any(old),
+        "selectors": sorted({source.subset.selector for sources in old for source in sources if source.subset}),
+        "best_on_tests": best,
         "better_by": mean(best) - mean(taken) if best is not taken else 0,
     }
 
@@ -252,18 +290,54 @@ def _tuned(way: MeasuredWay, source_weight: float) -> Tuned:
     return Tuned(source, target, source_weight * source + (1 - source_weight) * target)
 
 
-def _way(way: MeasuredWay, tuned: Tuned, start: MeasuredWay, reference: MeasuredWay, *, trained: bool) -> Way:
+def _behind(measured: Sequence[MeasuredWay], best: int, source_weight: float) -> list[tuple[Estimate, bool]]:
+    """How far each lies behind the best by the weighed mean on tuning images, and whether within one standard error.
+
+    How much seeds vary is taken from all ways together, where there are enough.
+    """
+    scores = [[way.tuning.source for way in measured], [way.tuning.target for way in measured]]
+    weights = [2 * source_weight, 2 * (1 - source_weight)]
+    used = [(values, weight, fit_prior(values)) for values, weight in zip(scores, weights, strict=True) if weight]
+    share = len(used) / 2
+    priors = [prior for _, _, prior in used]
+    found = []
+    for number in range(len(measured)):
+        differences = [share * weight * (values[best] - values[number]) for values, weight, _ in used]
+        known = None
+        if all(priors) and number != best:
+            known = [
+                prior.expected_sum([values[best], values[number]], [share * weight, -share * weight])
+                for values, weight, prior in used
+            ]
+        behind, near = (crossed_mean_of_sets(differences, prior=known, level=level) for level in (0.95, _ONE_ERROR))
+        found.append((behind, near.low <= 0))
+    return found
+
+
+def _on_tests(way: MeasuredWay, start: MeasuredWay, reference: MeasuredWay) -> dict[str, Estimate]:
     # All models of a seed go on from the same start: pairing by seed too takes out what they have in common.
-    return Way(
-        candidate=way.candidate,
-        trained=trained,
-        tuned=tuned,
-        source=crossed_mean(way.test.source),
-        target=crossed_mean(way.test.target),
-        kept=crossed_mean(way.test.source - start.test.source),
-        gained=crossed_mean(way.test.target - start.test.target),
-        to_reference=crossed_mean(way.test.target - reference.test.target),
-    )
+    return {
+        "source": crossed_mean(way.test.source),
+        "target": crossed_mean(way.test.target),
+        "kept": crossed_mean(way.test.source - start.test.source),
+        "gained": crossed_mean(way.test.target - start.test.target),
+        "to_reference": crossed_mean(way.test.target - reference.test.target),
+    }
+
+
+def cost(way: Candidate, block: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]) -> Cost:
+    """What a way takes: the patches of its last stage, of an interpolation those of the model that it goes towards."""
+    if way == start_of(block):
+        return Cost(0, 0)
+    recipe = recipes.get(way.recipe, {})
+    trained = recipes.get(recipe.get("weights") or recipe.get("interpolate", {}).get("recipe"), recipe)
+    old = sum(float(source.subset.number) if source.subset else 100.0 for source in _old(way, block))
+    return Cost(trained.get("steps", 0) * trained.get("batch", 1), old)
+
+
+def _old(way: Candidate, block: Mapping[str, Any]) -> list[Source]:
+    """What the last stage trains on beside the target."""
+    return [source for source in parse(way.chain).sources if source.dataset != block["target"]]
 
 
 def _front(ways: Sequence[Way]) -> tuple[Way, ...]:
@@ -284,6 +358,8 @@ def _row(way: Way, found: Found) -> dict[str, Any]:
         "tuning_target": way.tuned.target,
         "tuning": way.tuned.mean,
         "beats_start": way.tuned.mean > found.start.tuned.mean,
+        **with_ends("behind", way.behind),
+        "near": way.near,
         "recommended": way is found.recommended,
         **with_ends("source", way.source),
         **with_ends("target", way.target),

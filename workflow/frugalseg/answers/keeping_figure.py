@@ -27,6 +27,15 @@ _BEYOND = 0.05
 _BLACK = style.COLOURS[2]
 _COLOURS = tuple(colour for colour in style.COLOURS if colour != _BLACK)
 _FRONT = {"color": "#888888", "linestyle": style.LINES[2], "linewidth": 1.2}
+_RING = 14.0
+_GROUP = {
+    "marker": "o",
+    "markersize": _RING,
+    "markerfacecolor": "none",
+    "color": "#555555",
+    "linestyle": "none",
+    "zorder": 2,
+}
 # Width of the crosses, and of the strip along them that labels keep clear of.
 _CROSS, _STRIP = 0.9, 3.0
 
@@ -36,8 +45,8 @@ def draw_trade_off(found: Found, block: Mapping[str, Any], sentence: str) -> Fig
     """Draw what every candidate keeps of the source against what it learns of the target, on test images.
 
     A faint mark a candidate, those of an arm joined in the order of the config; of every arm the chosen one large, with its
-    intervals and its name, in bold the one to take; the start as a star; the Pareto front as a dotted line. The answer in
-    words stands below.
+    intervals and its name, in bold the one to take; the start as a star; the Pareto front as a dotted line; rings around those
+    that tuning images do not tell apart from the best. The answer in words stands below.
     """
     figure = Figure(figsize=(style.PAGE_WIDTH, _HEIGHT), layout="constrained")
     axes = figure.subplots()
@@ -45,6 +54,8 @@ def draw_trade_off(found: Found, block: Mapping[str, Any], sentence: str) -> Fig
     for number, arm in enumerate(found.arms):
         _draw_arm(axes, arm, number)
     _draw_way(axes, found.start, color=_BLACK, marker="*", markersize=_STAR)
+    if len(found.group) > 1:
+        axes.plot(*np.transpose([_point(way) for way in found.group]), **_GROUP)
     # Intervals of few seeds reach beyond any score; drawn in full they would squeeze the points together.
     for low, high, limit in ((*axes.get_xlim(), axes.set_xlim), (*axes.get_ylim(), axes.set_ylim)):
         limit(max(low, -_BEYOND), min(high, 1 + _BEYOND))
@@ -53,7 +64,13 @@ def draw_trade_off(found: Found, block: Mapping[str, Any], sentence: str) -> Fig
     axes.set_xlabel(f"{metric} on {block['source']}: what is kept")
     axes.set_ylabel(f"{metric} on {block['target']}: what is learnt")
     axes.grid(axis="x")
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=4)
+    figure.legend(
+        handles=_legend(grouped=len(found.group) > 1),
+        loc="outside upper center",
+        ncols=5,
+        columnspacing=1.2,
+        handlelength=1.6,
+    )
     figure.supxlabel(textwrap.fill(sentence, 125), **style.NOTE)
     # Labels are placed around what is drawn, so nothing may move any more.
     figure.draw_without_rendering()
@@ -103,7 +120,7 @@ def _label(axes: Axes, found: Found) -> None:
     ways = found.choices
     marks = [box_around(axes, _point(way), _SMALL) for way in found.ways]
     for way in ways:
-        marks.append(box_around(axes, _point(way), _LARGE))
+        marks.append(box_around(axes, _point(way), _RING if way.near and len(found.group) > 1 else _LARGE))
         marks += _cross(axes, way)
     taken = [way is found.recommended for way in ways]
     names = [
@@ -127,11 +144,12 @@ def _point(way: Way) -> tuple[float, float]:
     return way.source.value, way.target.value
 
 
-def _legend() -> list[Line2D]:
+def _legend(grouped: bool) -> list[Line2D]:
     grey = {"color": "#666666", "marker": style.MARKERS[0]}
     return [
-        Line2D([], [], markersize=_SMALL, linewidth=0.6, alpha=0.5, label="candidates of an arm", **grey),
-        Line2D([], [], markersize=_LARGE, linewidth=_CROSS, label="the one it chose, 95 % interval", **grey),
+        Line2D([], [], markersize=_SMALL, linewidth=0.6, alpha=0.5, label="candidates", **grey),
+        Line2D([], [], markersize=_LARGE, linewidth=_CROSS, label="chosen of an arm, 95 % interval", **grey),
         Line2D([], [], markersize=_STAR, linestyle="none", marker="*", color=_BLACK, label="the start"),
-        Line2D([], [], label="Pareto front of these", **_FRONT),
+        Line2D([], [], label="Pareto front", **_FRONT),
+        *([Line2D([], [], label="as good on tuning images", **_GROUP | {"markersize": 9})] if grouped else []),
     ]

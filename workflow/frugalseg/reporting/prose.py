@@ -30,6 +30,7 @@ _FILTERS = (
     formats.value_text,
 )
 _TEMPLATES.filters.update({each.__name__: each for each in _FILTERS})
+_TEMPLATES.filters["capitalized"] = lambda text: text[:1].upper() + text[1:]
 _BLANK = re.compile(r"\n\s*\n")
 
 
