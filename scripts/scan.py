@@ -7,7 +7,7 @@ import torch
 from frugalseg.data.stores import open_images
 from frugalseg.runtime.device import claim_device
 from frugalseg.runtime.logs import record
-from frugalseg.widths.dataset import scan_dataset
+from frugalseg.widths.scan import scan_dataset
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)

@@ -7,7 +7,7 @@ from torch import nn
 
 from frugalseg import models
 from frugalseg.models.unet import UNet, plan
-from frugalseg.widths.caps import CAPS
+from frugalseg.widths.choice import CAPS
 
 PATCHES = [(256, 256), (224, 224), (320, 96), (16, 512)]
 

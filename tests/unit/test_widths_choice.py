@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frugalseg.widths import choice
-from frugalseg.widths.caps import CAPS, check_caps
+from frugalseg.widths.choice import CAPS, check_caps
 
 RULES = list(choice.RULES.values())
 

@@ -56,7 +56,7 @@ class Scan:
 
     def values(self, score: str) -> NDArray[np.float64]:
         """(seeds, caps, images); the logarithm of scores that fall by a factor from cap to cap."""
-        scores = values(self.table[self.table["score"] == score].rename(columns={"value": "sensitivity"}))
+        scores = values(self.table[self.table["score"] == score])
         return np.log(scores) if score in _LOGARITHMIC else scores
 
 
@@ -95,7 +95,7 @@ def analyse(
     block: Mapping[str, Any],
     metrics: Mapping[tuple[str, str, int], str | Path],
 ) -> Findings:
-    """Everything that is to be said of a scan (`frugalseg.widths.dataset.scan_dataset`).
+    """Everything that is to be said of a scan (`frugalseg.widths.scan.scan_dataset`).
 
     `metrics` are those of the trained networks on the test images, by (recipe, chain, seed); empty where none was trained.
     """

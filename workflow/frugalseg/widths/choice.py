@@ -2,6 +2,7 @@
 
 A curve holds one score for each of n caps, from large to small. Its steps are d_i = |S_{i+1} - S_i|, i = 1..n-1. Both
 rules look for the cap k up to which the steps are small (the plateau) and from which they are large (the collapse).
+A rule maps curves (R, n) or (n,), finite and none of them constant, and the n caps to the chosen caps, (R,) or () int64.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalseg.widths.caps import check_caps
+from frugalseg.models.unet import FULL_WIDTH
+
+CAPS = tuple(FULL_WIDTH >> step for step in range(FULL_WIDTH.bit_length()))
 
 Rule = Callable[[NDArray[np.floating], Sequence[int]], NDArray[np.int64]]
 
@@ -21,28 +24,11 @@ _FEWEST_FREE = 2
 
 
 def published(curves: NDArray[np.floating], caps: Sequence[int]) -> NDArray[np.int64]:
-    """The cap that the rule of Kimbowa et al. 2026 (equations 2 and 3) chooses from each curve.
+    """The cap that the rule of Kimbowa et al. 2026 (equations 2 and 3) chooses from each curve of five caps or more.
 
     score(k) = mean(d_k .. d_{n-1}) - mean(d_1 .. d_k) on the min-max normalised curve, k = 2 .. n-3, d_k on both sides.
     The choice is the k-th cap at the best k, the largest of equally good ones. It can be neither the largest cap nor one
     of the three smallest: with ten caps from 512 to 1 it lies in 256 .. 8, see :func:`published_range`.
-
-    Parameters
-    ----------
-    curves : np.ndarray
-        (R, n) or (n,) scores, finite.
-    caps : sequence of int
-        The n caps, from large to small; at least five.
-
-    Returns
-    -------
-    np.ndarray
-        (R,) or () int64, the chosen caps.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than five caps, they do not fall, or a curve is not finite, constant, or of another length.
     """
     curves = _checked(curves, caps, _FEWEST_PUBLISHED)
     lowest = curves.min(axis=-1, keepdims=True)
@@ -53,22 +39,18 @@ def published(curves: NDArray[np.floating], caps: Sequence[int]) -> NDArray[np.i
 
 
 def published_range(caps: Sequence[int]) -> tuple[int, int]:
-    """The largest and the smallest cap that :func:`published` can return; a choice of either lies on its edge.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than five caps, or they do not fall.
-    """
+    """The largest and the smallest cap that :func:`published` can return; a choice of either lies on its edge."""
     _check_number(caps, _FEWEST_PUBLISHED)
     return caps[1], caps[-4]
 
 
 def free(curves: NDArray[np.floating], caps: Sequence[int]) -> NDArray[np.int64]:
-    """The cap that the published rule, freed of its edge, chooses from each curve.
+    """The cap that the published rule, freed of its edge, chooses from each curve of two caps or more.
 
     score(k) = (mean(d_k .. d_n) - mean(d_0 .. d_{k-1})) sqrt(k (n + 1 - k)), k = 1 .. n, and the choice is the k-th cap
-    at the best k, the largest of equally good ones. Three things differ from :func:`published`:
+    at the best k, the largest of equally good ones. The first cap is taken to be the full network, and a network whose output
+    does not depend on its input scores 0. A common factor changes no choice; a common shift does. Three things differ from
+    :func:`published`:
 
     - The curve goes on at both ends with steps that are known. A cap above the full width gives the full network, so
       d_0 = 0. A network without channels has no sensitivity, so d_n = min(|S_n|, |S_1|): what is still there to lose, at
@@ -80,24 +62,6 @@ def free(curves: NDArray[np.floating], caps: Sequence[int]) -> NDArray[np.int64]
 
     Every cap can be chosen, for a curve that is flat down to cap k and then falls evenly to 0 has its best score at k:
     up to a factor, score(j) is sqrt(j / (n + 1 - j)) for j <= k and falls as sqrt((n + 1 - j) / j) for j >= k.
-
-    Parameters
-    ----------
-    curves : np.ndarray
-        (R, n) or (n,) scores, finite, 0 for a network whose output does not depend on its input. A common factor changes
-        nothing; a common shift does.
-    caps : sequence of int
-        The n caps, from large to small; at least two. The first is taken to be the full network.
-
-    Returns
-    -------
-    np.ndarray
-        (R,) or () int64, the chosen caps.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two caps, they do not fall, or a curve is not finite, constant, or of another length.
     """
     curves = _checked(curves, caps, _FEWEST_FREE)
     first, last = np.abs(curves[..., :1]), np.abs(curves[..., -1:])
@@ -121,33 +85,10 @@ def over_seeds(rule: Rule, values: NDArray[np.floating], caps: Sequence[int]) ->
 def over_images(
     rule: Rule, values: NDArray[np.floating], caps: Sequence[int], *, draws: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """The choice in every bootstrap draw of the images.
+    """The choice in every bootstrap draw of the images, (draws, seeds), from scores (seeds, caps, K).
 
     A draw takes K of the K images with replacement, the same for all caps and seeds, since the scores of one image at
     all caps belong together.
-
-    Parameters
-    ----------
-    rule : callable
-        One of `RULES`.
-    values : np.ndarray
-        (seeds, caps, K) scores of every image.
-    caps : sequence of int
-        The caps, from large to small.
-    draws : int
-        Number of draws, at least 1.
-    generator : np.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    np.ndarray
-        (draws, seeds) int64.
-
-    Raises
-    ------
-    ValueError
-        As the rule does, or when `values` has another shape or no images.
     """
     values = _checked_values(values)
     images = values.shape[-1]
@@ -162,18 +103,7 @@ def distribution(choices: NDArray[np.integer], caps: Sequence[int]) -> NDArray[n
 
 
 def noise_level(values: NDArray[np.floating]) -> float:
-    """Spread for :func:`null_distribution`: standard deviation of log S over caps, the median over seeds.
-
-    Parameters
-    ----------
-    values : np.ndarray
-        (seeds, caps, images) positive scores.
-
-    Raises
-    ------
-    ValueError
-        When a mean over images is not positive and finite.
-    """
+    """Spread for :func:`null_distribution`: standard deviation of log S over caps, the median over seeds, of positive scores."""
     curves = _checked_values(values).mean(axis=-1)
     if not (np.isfinite(curves).all() and (curves > 0).all()):
         raise ValueError("the noise of a curve is measured on its logarithm, so all scores must be positive and finite")
@@ -183,29 +113,11 @@ def noise_level(values: NDArray[np.floating]) -> float:
 def null_distribution(
     rule: Rule, caps: Sequence[int], *, spread: float, draws: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Share of each cap among the choices that a rule makes from pure noise, by simulation.
+    """Share (n,) of each cap among the choices that a rule makes from pure noise, by simulation.
 
     The noise: the scores of all caps are independent and of one log-normal distribution, S_i = exp(`spread` z_i) with z_i
     standard normal. So they are positive, and the cap tells nothing about them. The median is 1 without loss of
     generality, since a common factor changes no choice.
-
-    Parameters
-    ----------
-    rule : callable
-        One of `RULES`.
-    caps : sequence of int
-        The caps, from large to small.
-    spread : float
-        Standard deviation of log S, above 0; see :func:`noise_level`.
-    draws : int
-        Number of curves simulated, at least 1.
-    generator : np.random.Generator
-        Source of the noise.
-
-    Returns
-    -------
-    np.ndarray
-        (n,) shares that sum to 1, in the order of `caps`.
     """
     if not spread > 0:
         raise ValueError(f"noise needs a spread above 0, not {spread}")
@@ -213,15 +125,7 @@ def null_distribution(
 
 
 class NullTest(NamedTuple):
-    """How far a distribution of choices lies from the null.
-
-    Attributes
-    ----------
-    distance : float
-        Total variation between the two, 0 (equal) to 1 (no cap in common).
-    p_value : float
-        Probability of at least this distance if the choices came from the null.
-    """
+    """How far choices lie from the null: total variation, 0 to 1, and the probability of at least that if they came from it."""
 
     distance: float
     p_value: float
@@ -235,30 +139,12 @@ def against_null(
     draws: int,
     generator: np.random.Generator,
 ) -> NullTest:
-    """Test whether the choices of several seeds can be told from what a rule chooses from pure noise.
+    """Test whether the choices (m,) of several seeds can be told from what a rule chooses from pure noise, shares (n,).
 
     As many choices as were observed are drawn from the null, `draws` times; the p-value is the share of draws (the
     observation counted in) whose total variation distance to the null is at least the observed one. It is exact up to
     the simulation, also for a handful of seeds; but with so few it only finds large differences. The choices must be
     independent, so give it those of the seeds, not those of bootstrap draws.
-
-    Parameters
-    ----------
-    choices : np.ndarray
-        (m,) chosen cap of each seed, m >= 1.
-    null : np.ndarray
-        (n,) shares from :func:`null_distribution` with the same rule and caps.
-    caps : sequence of int
-        The n caps.
-    draws : int
-        Number of simulated sets of choices, at least 1.
-    generator : np.random.Generator
-        Source of the simulation.
-
-    Raises
-    ------
-    ValueError
-        When there is no choice, one is not among the caps, or `null` has another length.
     """
     choices = np.asarray(choices)
     if choices.ndim != 1 or not len(choices) or not np.isin(choices, caps).all() or len(null) != len(caps):
@@ -272,6 +158,16 @@ def against_null(
     observed = np.abs(counts - len(choices) * null).sum()
     as_far = (np.abs(simulated - len(choices) * null).sum(axis=1) >= observed).sum()
     return NullTest(float(observed / len(choices) / 2), float((1 + as_far) / (1 + draws)))
+
+
+def check_caps(caps: Sequence[int]) -> None:
+    """Refuse caps that are not whole numbers from 512 to 1 in falling order, each once, and at least one."""
+    whole = all(int(cap) == cap and 1 <= cap <= FULL_WIDTH for cap in caps)
+    if not len(caps) or not whole or any(caps[i] <= caps[i + 1] for i in range(len(caps) - 1)):
+        raise ValueError(
+            f"caps must be whole numbers from {FULL_WIDTH} to 1 from large to small, each once, as in {list(CAPS)}; "
+            f"not {list(caps)}"
+        )
 
 
 def _check_number(caps: Sequence[int], fewest: int) -> None:

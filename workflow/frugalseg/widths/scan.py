@@ -1,8 +1,8 @@
-"""The width scan: a score of untrained U-Nets at every cap and seed, image by image."""
+"""The width scan: scores of untrained U-Nets at every cap and seed, image by image, and what each network costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from frugalseg.data.stores import Images
 from frugalseg.kernels.sensitivity import input_gradient_norm
+from frugalseg.models import build
+from frugalseg.models.cost import forward_flops, parameters
 from frugalseg.models.unet import UNet
-from frugalseg.widths.caps import CAPS, check_caps
+from frugalseg.widths.choice import CAPS, check_caps
+from frugalseg.widths.scores import SCORES
 
 Score = Callable[[nn.Module, Tensor], Tensor]
 
 # nnU-Net has one output for the background and one for the foreground.
 OUT_CHANNELS = 2
 _ALL_IMAGES = -1
+ALL_SCORES = {"sensitivity": input_gradient_norm, **SCORES}
 
 
 def scan(
@@ -39,10 +44,8 @@ def scan(
     ----------
     images : np.ndarray or Tensor
         (K, C, H, W) normalised, K >= 1, finite; H and W may differ, see :func:`frugalseg.models.unet.plan`.
-    seeds : sequence of int
-        Seeds of the initial weights, each once.
-    caps : sequence of int
-        Width caps, from large to small.
+    seeds, caps : sequence of int
+        Seeds of the initial weights, each once; width caps, from large to small.
     score : callable
         Maps a network and the images (K, C, H, W) float32 to (K,) scores, or to one for all images.
     device : torch.device or str
@@ -51,14 +54,8 @@ def scan(
     Returns
     -------
     pd.DataFrame
-        Columns cap, seed, image (position in `images`, -1 where `score` gives one value for all) and sensitivity (the
-        score), by cap from large to small, then seed, then image.
-
-    Raises
-    ------
-    ValueError
-        When there are no images, they are not (K, C, H, W), too small or of sides that the network does not take, when
-        seeds or caps are missing or repeated, or the score has another shape; and as `score` does.
+        Columns cap, seed, image (position in `images`, -1 where `score` gives one value for all) and value, by cap from
+        large to small, then seed, then image.
     """
     images = torch.as_tensor(images, dtype=torch.float32, device=device)
     if images.ndim != 4 or images.numel() == 0:
@@ -78,68 +75,56 @@ def scan(
     return pd.concat(parts, ignore_index=True)
 
 
-def networks(in_channels: int, patch_size: int | tuple[int, int], caps: Sequence[int] = CAPS) -> pd.DataFrame:
-    """Parameters of the scanned network at every cap.
+def scan_dataset(
+    stored: Images,
+    *,
+    archs: Mapping[str, str],
+    images: int,
+    crop: int,
+    caps: Sequence[int],
+    seeds: Sequence[int],
+    scores: Sequence[str],
+    device: torch.device | str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score untrained networks on `images` unlabelled crops of a dataset, and say what each network of `archs` (by name) costs.
 
-    Returns
-    -------
-    pd.DataFrame
-        Columns cap, parameters, and parameters_nnunet: with the heads that nnU-Net builds for deep supervision, as
-        Kimbowa et al. 2026 count.
+    The first table has the columns score, cap, seed, image (-1: one value for all images) and value; the second network, cap
+    (NaN for those that are no capped U-Net), parameters and flops.
     """
-    check_caps(caps)
+    crops = square_crops([stored.pixels(index) for index in range(len(stored))], crop, images)
+    falling = sorted(caps, reverse=True)
+    costs = describe(archs.values(), crops.shape[1], crop).assign(network=list(archs))
+    costs["cap"] = costs["network"].map({f"cap{cap}": cap for cap in falling}).astype(np.float64)
+    tables = [scan(crops, seeds, falling, score=ALL_SCORES[name], device=device).assign(score=name) for name in scores]
+    table = pd.concat(tables, ignore_index=True)[["score", "cap", "seed", "image", "value"]]
+    return table, costs[["network", "cap", "parameters", "flops"]]
+
+
+def describe(archs: Iterable[str], in_channels: int, size: int) -> pd.DataFrame:
+    """Parameters of networks, and operations of their prediction of one image of that side; columns arch, parameters, flops."""
     rows = []
-    for cap in caps:
+    for arch in archs:
         # On the meta device no weight is drawn.
         with torch.device("meta"):
-            network = UNet(in_channels, OUT_CHANNELS, patch_size, cap=cap)
-        parameters = sum(weight.numel() for weight in network.parameters())
-        rows.append((cap, parameters, parameters + network.deep_supervision_parameters))
-    return pd.DataFrame(rows, columns=["cap", "parameters", "parameters_nnunet"])
+            network = build(arch, in_channels, OUT_CHANNELS, size)
+        rows.append((arch, parameters(network), forward_flops(network, size)))
+    return pd.DataFrame(rows, columns=["arch", "parameters", "flops"])
 
 
 def values(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Scores of a scan as an array (seeds, caps, images): seeds and images rising, caps from large to small.
-
-    Raises
-    ------
-    ValueError
-        When a seed, cap and image has no score or several.
-    """
+    """Scores of a scan as an array (seeds, caps, images): seeds and images rising, caps from large to small."""
     sizes = table["seed"].nunique(), table["cap"].nunique(), table["image"].nunique()
     keys = ["seed", "cap", "image"]
     if not len(table) or len(table) != np.prod(sizes) or table.duplicated(keys).any():
         raise ValueError("the scan needs one score for every seed, cap and image; scan all of them again")
     ordered = table.sort_values(keys, ascending=[True, False, True])
-    return ordered["sensitivity"].to_numpy(np.float64).reshape(sizes)
+    return ordered["value"].to_numpy(np.float64).reshape(sizes)
 
 
-def square_crops(
-    images: Sequence[NDArray[np.float32]], size: int, number: int, *, generator: np.random.Generator | None = None
-) -> NDArray[np.float32]:
-    """Square crops of one size from whole images, no two of one image.
+def square_crops(images: Sequence[NDArray[np.float32]], size: int, number: int) -> NDArray[np.float32]:
+    """Square crops (number, C, size, size) float32 of whole images (C, H, W), no two of one image.
 
-    Parameters
-    ----------
-    images : sequence of np.ndarray
-        (C, H, W) float32, normalised, of one number of channels; sizes may differ. Those with a side below `size` are
-        passed over.
-    size : int
-        Side of the crops in pixels.
-    number : int
-        How many crops.
-    generator : np.random.Generator, optional
-        Draws the images and the place in each. Without, the images are spread evenly and cropped in the centre.
-
-    Returns
-    -------
-    np.ndarray
-        (number, C, size, size) float32.
-
-    Raises
-    ------
-    ValueError
-        When `size` or `number` is below 1, fewer than `number` images are large enough, or channels differ.
+    Images with a side below `size` are passed over; the others are spread evenly and cropped in the centre.
     """
     if size < 1 or number < 1:
         raise ValueError(f"the size and the number of crops must be at least 1, not {size} and {number}")
@@ -151,14 +136,12 @@ def square_crops(
         )
     if len({len(image) for image in large}) > 1:
         raise ValueError("the images differ in their number of channels; bring them to one, for example to grey")
-    spread = np.arange(number) * len(large) // number
-    chosen = spread if generator is None else generator.choice(len(large), number, replace=False)
-    return np.stack([_crop(large[index], size, generator) for index in chosen]).astype(np.float32, copy=False)
+    chosen = (large[index] for index in np.arange(number) * len(large) // number)
+    return np.stack([_centre(image, size) for image in chosen]).astype(np.float32, copy=False)
 
 
-def _crop(image: NDArray[np.float32], size: int, generator: np.random.Generator | None) -> NDArray[np.float32]:
-    room = [side - size for side in image.shape[-2:]]
-    y, x = (gap // 2 if generator is None else generator.integers(gap + 1) for gap in room)
+def _centre(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    y, x = ((side - size) // 2 for side in image.shape[-2:])
     return image[:, y : y + size, x : x + size]
 
 
@@ -169,4 +152,4 @@ def _rows(cap: int, seed: int, scores: Tensor, images: int) -> pd.DataFrame:
             f"a score gives one value, or one for each of {images} images, but this gave {tuple(scores.shape)}"
         )
     positions = np.arange(images) if scores.ndim else _ALL_IMAGES
-    return pd.DataFrame({"cap": cap, "seed": seed, "image": positions, "sensitivity": scores.numpy().reshape(-1)})
+    return pd.DataFrame({"cap": cap, "seed": seed, "image": positions, "value": scores.numpy().reshape(-1)})

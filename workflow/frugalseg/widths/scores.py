@@ -1,8 +1,9 @@
 """Scores of an untrained network that need no labels: the rivals of input sensitivity in the choice of a width.
 
-Every score takes a network and a batch of images and gives one number, the higher the better. The network is left as
-it was: weights, buffers, gradients and modes. Norm layers take their statistics from the images at hand, as they do
-when training starts, and dropout is off.
+Every score takes a network and images (B, C, H, W), float and finite, and gives one number, the higher the better: () float64
+on the device of the images. It raises ValueError where they are not, or where it is not finite. The network is left as it was:
+weights, buffers, gradients and modes. Norm layers take their statistics from the images at hand, as they do when training
+starts, and dropout is off.
 """
 
 from __future__ import annotations
@@ -40,25 +41,8 @@ def naswot(model: nn.Module, images: Tensor) -> Tensor:
     its pre-activation is the same code. Smooth activations have none and do not count.
 
     Codes of a U-Net are long (17 million bits for an image of 256 x 256 pixels), so K is summed up layer by layer
-    while the images pass, and no code is kept.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Network with ReLU or leaky ReLU activations, at its initialisation.
-    images : Tensor
-        (B, C, H, W) float, B at least 2, no two of them equal.
-
-    Returns
-    -------
-    Tensor
-        () float64, on the device of the images; minus infinity when two images have the same code.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two images, two are equal, they are not (B, C, H, W), float and finite, or the
-        network has no rectifier.
+    while the images pass, and no code is kept. There are at least two images, no two of them equal; the score is minus infinity
+    when two have the same code.
     """
     _check_images(images)
     if len(images) < 2:
@@ -88,25 +72,7 @@ def swap(model: nn.Module, images: Tensor) -> Tensor:
 
     The pattern of a rectifier is its bit in the code of every image (see :func:`naswot`): a word of B bits. The score
     counts the different words among all rectifiers of the network. It cannot exceed 2^B, nor the number of rectifiers:
-    a U-Net at 256 x 256 pixels has so many of them that few images tell no widths apart.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Network with ReLU or leaky ReLU activations, at its initialisation.
-    images : Tensor
-        (B, C, H, W) float, B at most 63.
-
-    Returns
-    -------
-    Tensor
-        () float64, on the device of the images.
-
-    Raises
-    ------
-    ValueError
-        When there are more than 63 images, they are not (B, C, H, W), float and finite, or the network has no
-        rectifier.
+    a U-Net at 256 x 256 pixels has so many of them that few images tell no widths apart. At most 63 images are taken.
     """
     _check_images(images)
     if len(images) > _MOST_IMAGES:
@@ -128,26 +94,8 @@ def gradient_norm(model: nn.Module, images: Tensor) -> Tensor:
     """Norms of the loss's gradient with respect to the weights, summed over layers (Abdelfattah et al. 2021).
 
     The paper has the loss of one labelled batch. No label is read here: its place takes half the mean square of the
-    output over images, channels and pixels, the squared error against an output of zero.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Network at its initialisation.
-    images : Tensor
-        (B, C, H, W) float.
-
-    Returns
-    -------
-    Tensor
-        () float64, on the device of the images: the sum over all weight tensors (not biases, not norms) of the
-        Euclidean norm of their gradient.
-
-    Raises
-    ------
-    ValueError
-        When the images are not (B, C, H, W), float and finite, the output does not depend on any weight, or the score is
-        not finite.
+    output over images, channels and pixels, the squared error against an output of zero. The sum is over all weight tensors
+    (not biases, not norms) of the Euclidean norm of their gradient.
     """
     _, gradients = _loss_gradients(model, images)
     return _finite(torch.stack([gradient.double().norm() for gradient in gradients]).sum(), "gradient norm")
@@ -159,24 +107,6 @@ def snip(model: nn.Module, images: Tensor) -> Tensor:
     The sensitivity of a weight w is |dL/dc| of a factor c = 1 upon it, which is |w dL/dw|. The paper divides by the
     sum over the network, which compares weights; to compare networks, the sum itself is the score (Abdelfattah et al.
     2021). The loss L is that of :func:`gradient_norm`.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Network at its initialisation.
-    images : Tensor
-        (B, C, H, W) float.
-
-    Returns
-    -------
-    Tensor
-        () float64, on the device of the images: the sum over all weights (not biases, not norms).
-
-    Raises
-    ------
-    ValueError
-        When the images are not (B, C, H, W), float and finite, the output does not depend on any weight, or the score is
-        not finite.
     """
     return _finite(_saliency(*_loss_gradients(model, images)), "SNIP score")
 
@@ -192,24 +122,6 @@ def synflow(model: nn.Module, images: Tensor) -> Tensor:
 
     The flow of a U-Net of full width passes the largest float32, so all is done in float64. Scores fall by powers of
     ten from one width to the next; compare their logarithms.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Network at its initialisation.
-    images : Tensor
-        (B, C, H, W) float.
-
-    Returns
-    -------
-    Tensor
-        () float64, on the device of the images: the sum over all weights (not biases).
-
-    Raises
-    ------
-    ValueError
-        When the images are not (B, C, H, W), float and finite, the output does not depend on any weight, or the score is
-        not finite.
     """
     _check_images(images)
     flow = _without_norms(copy.deepcopy(model)).double().eval().requires_grad_(True)
@@ -222,25 +134,7 @@ def synflow(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def parameter_count(model: nn.Module, images: Tensor) -> Tensor:
-    """Number of parameters of the network, trainable or not: what a score must beat to be worth its while.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Network.
-    images : Tensor
-        (B, C, H, W) float; only checked, for all scores refuse the same images.
-
-    Returns
-    -------
-    Tensor
-        () float64, on the device of the images.
-
-    Raises
-    ------
-    ValueError
-        When the images are not (B, C, H, W), float and finite.
-    """
+    """Number of parameters of the network, trainable or not: what a score must beat to be worth its while."""
     _check_images(images)
     count = sum(parameter.numel() for parameter in model.parameters())
     return torch.tensor(count, dtype=torch.float64, device=images.device)
