@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from frugalseg.data.stores import open_patches
-from frugalseg.models.mae import pretrain, save
+from frugalseg.pretraining.autoencoder import pretrain, save
 from frugalseg.runtime.device import claim_device
 from frugalseg.runtime.logs import record
 

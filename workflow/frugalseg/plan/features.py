@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from frugalseg.data.stores import Patches
-from frugalseg.models.mae import pretrain
+from frugalseg.pretraining.autoencoder import pretrain
 
 if TYPE_CHECKING:
     from transformers import ViTMAEModel

@@ -10,15 +10,15 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional
 
 from frugalseg.data.stores import Patches
+from frugalseg.runtime.files import replacing, write_text
+from frugalseg.selection.features import standardize, three_channels
 
 if TYPE_CHECKING:
     # Importing transformers takes seconds, which readers of this module who do not train should not pay.
@@ -33,66 +33,18 @@ _STATISTICS_BATCH = 256
 
 @dataclass(frozen=True)
 class MaskedAutoencoder:
-    """A pre-trained ViT-MAE with the normalisation of its input.
-
-    Attributes
-    ----------
-    network : ViTMAEForPreTraining
-        Encoder and decoder, in evaluation mode.
-    mean, std : torch.Tensor
-        (3,) float32, of the channels that `three_channels` makes.
-    losses : list of float
-        Reconstruction loss of each step: mean squared error of the hidden pixels in units of `std`.
-    """
+    """A pre-trained ViT-MAE with the normalisation of its input."""
 
     network: ViTMAEForPreTraining
-    mean: torch.Tensor
+    mean: torch.Tensor  # (3,) float32, of the channels that `three_channels` makes
     std: torch.Tensor
-    losses: list[float]
-
-
-def three_channels(images: np.ndarray, height: int, width: int) -> torch.Tensor:
-    """Images of three channels in [0, 1] from normalised patches.
-
-    Parameters
-    ----------
-    images : np.ndarray
-        (B, C, H, W), 1st percentile at 0 and 99th at 1, not clipped; C is 1 (grey) or 2.
-    height, width : int
-        Size to which they are resized, bilinear with antialiasing.
-
-    Returns
-    -------
-    torch.Tensor
-        (B, 3, `height`, `width`) float32: grey repeated, or the two channels and a third of zeros.
-
-    Raises
-    ------
-    ValueError
-        If C is neither 1 nor 2.
-    """
-    pixels = torch.from_numpy(np.array(images, dtype=np.float32)).clamp_(0, 1)
-    channels = pixels.shape[1]
-    if channels not in (1, 2):
-        raise ValueError(f"patches have {channels} channels, but 1 (grey) or 2 are understood; cut the patches again")
-    if pixels.shape[2:] != (height, width):
-        pixels = functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
-    return pixels.expand(-1, 3, -1, -1) if channels == 1 else functional.pad(pixels, (0, 0, 0, 0, 0, 1))
-
-
-def standardize(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Images (B, 3, H, W) less `mean` and divided by `std`, both (3,)."""
-    return (pixels - mean[:, None, None]) / std[:, None, None]
+    losses: list[float]  # of each step: mean squared error of the hidden pixels in units of `std`
 
 
 def channel_statistics(patch_stores: list[Patches]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of the three channels over all patches, every store weighing the same.
+    """Mean and standard deviation, (3,) float32, of the channels over all patches, every store weighing the same.
 
-    Returns
-    -------
-    tuple of torch.Tensor
-        Mean and standard deviation, (3,) float32. The deviation of a channel that is constant everywhere is given
-        as 1, so that dividing by it leaves zeros.
+    The deviation of a channel that is constant everywhere is given as 1, so that dividing by it leaves zeros.
     """
     means, squares = (torch.zeros(3, dtype=torch.float64) for _ in range(2))
     for patches in patch_stores:
@@ -139,30 +91,14 @@ def pretrain(
         Fixes initial weights, draws, augmentation and masks; on the CPU the result is the same to the bit.
     image_size, patch_size : int
         Side to which patches are resized and side of a token, in pixels.
-    hidden_size, layers, heads : int
-        Width, depth and attention heads of the encoder.
-    decoder_hidden_size, decoder_layers, decoder_heads : int
-        The same of the decoder.
+    hidden_size, layers, heads, decoder_hidden_size, decoder_layers, decoder_heads : int
+        Width, depth and attention heads of encoder and decoder.
     mask_ratio : float
         Share of the tokens that is hidden, in (0, 1).
-    steps, batch : int
-        Number of steps; patches a step.
-    lr, weight_decay : float
-        Peak learning rate and weight decay of AdamW.
-    device : str or torch.device
-        Where to train.
+    steps, batch, lr, weight_decay
+        Number of steps, patches a step, and AdamW's peak learning rate and weight decay.
     precision : {"float32", "bfloat16"}
         Arithmetic of the network; weights and optimiser stay float32.
-
-    Returns
-    -------
-    MaskedAutoencoder
-        Its network on `device`.
-
-    Raises
-    ------
-    ValueError
-        If there are no patches, the sizes do not fit each other or `precision` is unknown.
     """
     _check_patches(patch_stores)
     _check_sizes(image_size, patch_size, hidden_size, heads)
@@ -206,17 +142,11 @@ def pretrain(
 
 
 def save(model: MaskedAutoencoder, folder: str | Path) -> None:
-    """Checkpoint folder in Hugging Face's layout from a pre-trained masked autoencoder.
-
-    Writes `model.safetensors`, `preprocessor_config.json` (the normalisation), `log.csv` (the loss of each step) and,
-    last, `config.json`. All are first written to `folder` with ``.partial`` added to its name.
-    """
+    """Write a checkpoint folder in Hugging Face's layout, and ``log.csv``, the loss of each step; ``config.json`` comes last."""
     folder = Path(folder)
-    partial = folder.with_name(folder.name + ".partial")
-    for made in (folder, partial):
-        made.mkdir(parents=True, exist_ok=True)
-    # Not the library's save_pretrained: it translates names to those of older releases, the decoder's wrongly.
-    save_file(model.network.state_dict(), partial / "model.safetensors", metadata={"format": "pt"})
+    with replacing(folder / "model.safetensors") as partial:
+        # Not the library's save_pretrained: it translates names to those of older releases, the decoder's wrongly.
+        save_file(model.network.state_dict(), partial, metadata={"format": "pt"})
     side = model.network.config.image_size
     preprocessor = {
         "do_resize": True,
@@ -227,30 +157,21 @@ def save(model: MaskedAutoencoder, folder: str | Path) -> None:
         "image_std": model.std.tolist(),
     }
     config = model.network.config.to_dict() | {"architectures": [type(model.network).__name__]}
-    for name, content in (("preprocessor_config.json", preprocessor), ("config.json", config)):
-        (partial / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     rows = [f"{step},{loss:.6f}\n" for step, loss in enumerate(model.losses, start=1)]
-    (partial / "log.csv").write_text("step,loss\n" + "".join(rows))
-    for name in ("model.safetensors", "preprocessor_config.json", "log.csv", "config.json"):
-        (partial / name).replace(folder / name)
-    partial.rmdir()
+    write_text(_json(preprocessor), folder / "preprocessor_config.json")
+    write_text("step,loss\n" + "".join(rows), folder / "log.csv")
+    write_text(_json(config), folder / "config.json")
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 def position_embedding(side: int, width: int) -> torch.Tensor:
-    """Sine-cosine embedding of the places of a square grid of tokens, preceded by zeros for the class token.
+    """Sine-cosine embedding (1 + `side` * `side`, `width`) of a square grid of tokens, after zeros for the class token.
 
-    Parameters
-    ----------
-    side : int
-        Tokens along one side of the grid.
-    width : int
-        Dimension of a token; a multiple of 4.
-
-    Returns
-    -------
-    torch.Tensor
-        (1 + `side` * `side`, `width`) float32, tokens in row-major order. The first half of a row tells the token's
-        column, the second its row, each as sines and then cosines of the place times 10000^(-4 k / `width`).
+    Tokens are in row-major order, `width` a multiple of 4. The first half of a row tells the token's column, the second its
+    row, each as sines and then cosines of the place times 10000^(-4 k / `width`).
     """
     frequencies = 10000.0 ** (-4 * torch.arange(width // 4, dtype=torch.float64) / width)
     angles = torch.arange(side, dtype=torch.float64)[:, None] * frequencies

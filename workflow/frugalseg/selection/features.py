@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional
 
 from frugalseg.data.stores import Patches
-from frugalseg.models.mae import standardize, three_channels
 from frugalseg.runtime.files import replacing
 
 if TYPE_CHECKING:
@@ -87,21 +87,27 @@ def embed(
     return features
 
 
-def load_encoder(checkpoint: str | Path, mask_ratio: float) -> ViTMAEModel:
-    """Encoder, in evaluation mode, from a local ViT-MAE checkpoint in Hugging Face's layout.
+def three_channels(images: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """Images (B, 3, `height`, `width`) float32 in [0, 1]: grey repeated, or two channels and a third of zeros.
 
-    Parameters
-    ----------
-    checkpoint : str or Path
-        Folder with `config.json` and weights; never looked for on a network.
-    mask_ratio : float
-        Share of the tokens that a forward pass hides; replaces the one of the checkpoint.
-
-    Raises
-    ------
-    ValueError
-        If the folder or its files are missing, hold another architecture, or the weights do not fit the config.
+    They are (B, 1 or 2, H, W) with the 1st percentile at 0 and the 99th at 1, not clipped, and resized bilinearly.
     """
+    pixels = torch.from_numpy(np.array(images, dtype=np.float32)).clamp_(0, 1)
+    channels = pixels.shape[1]
+    if channels not in (1, 2):
+        raise ValueError(f"patches have {channels} channels, but 1 (grey) or 2 are understood; cut the patches again")
+    if pixels.shape[2:] != (height, width):
+        pixels = functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+    return pixels.expand(-1, 3, -1, -1) if channels == 1 else functional.pad(pixels, (0, 0, 0, 0, 0, 1))
+
+
+def standardize(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Images (B, 3, H, W) less `mean` and divided by `std`, both (3,)."""
+    return (pixels - mean[:, None, None]) / std[:, None, None]
+
+
+def load_encoder(checkpoint: str | Path, mask_ratio: float) -> ViTMAEModel:
+    """Encoder, in evaluation mode, from a local ViT-MAE checkpoint; `mask_ratio` replaces the one of the checkpoint."""
     checkpoint = Path(checkpoint)
     _check_checkpoint(checkpoint)
     from transformers import ViTMAEModel
@@ -129,22 +135,7 @@ def load_encoder(checkpoint: str | Path, mask_ratio: float) -> ViTMAEModel:
 
 
 def save_features(path: str | Path, features: np.ndarray, table: pd.DataFrame) -> None:
-    """Features as .npy and, beside it under the same name, the table of their patches as .csv.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where the features go; ends in `.npy`.
-    features : np.ndarray
-        (N, D); stored as float32.
-    table : pd.DataFrame
-        N rows, one a patch, in the same order.
-
-    Raises
-    ------
-    ValueError
-        If `path` does not end in `.npy`, or features and table differ in length.
-    """
+    """Features (N, D) as .npy, stored as float32, and beside it under the same name the table of their N patches as .csv."""
     path = Path(path)
     if path.suffix != ".npy":
         raise ValueError(f"{path}: features are stored as .npy; give a path that ends in it")

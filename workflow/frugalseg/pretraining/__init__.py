@@ -1,0 +1,1 @@
+"""Training without labels: what an encoder learns from the patches alone."""
