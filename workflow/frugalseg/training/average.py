@@ -10,20 +10,7 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Exponential moving average of the trained weights: ``mean <- decay mean + (1 - decay) weights`` after every step.
-
-    Parameters
-    ----------
-    parameters : list of Parameter
-        Those that are trained; the mean starts as the weights they have.
-    decay : float
-        In [0, 1).
-
-    Attributes
-    ----------
-    memory : list of Tensor
-        The mean of every parameter, in their order.
-    """
+    """Running mean of the trained weights, at first these: ``mean <- decay mean + (1 - decay) weights`` after every step."""
 
     def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
         self._parameters, self._decay = parameters, decay

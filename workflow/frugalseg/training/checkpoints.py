@@ -26,20 +26,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
 def load(path: str | Path, model: nn.Module) -> None:
     """Fill a network with the weights of a checkpoint, ours or Cellpose 3's.
 
-    Parameters
-    ----------
-    path : str or Path
-        File written by `save`, or a Cellpose 3 model file.
-    model : nn.Module
-        Network of the same architecture and sizes; stays on its device and is untouched when loading fails.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    ValueError
-        When the file is no checkpoint, or one of another network; the message names the first parameter that
-        does not fit, with both shapes.
+    A network that the file does not fit stays untouched; the message names the first parameter that does not, with both shapes.
     """
     path = Path(path)
     if not path.is_file():

@@ -31,19 +31,7 @@ def launch(
 ) -> None:
     """Call a function with ``device=`` a device, in a process a device where there are several (as ``torchrun`` does).
 
-    Parameters
-    ----------
-    function : callable
-        Found by its name in a module; gets the arguments that follow.
-    devices : sequence of torch.device
-        One: the function is called in this process.
-    log : str
-        File that the first process adds what it says to.
-
-    Raises
-    ------
-    torch.distributed.elastic.multiprocessing.errors.ChildFailedError
-        When a process fails; the others are ended.
+    It is found by its name in a module. The first process adds what it says to the file `log`; when one fails, all are ended.
     """
     if len(devices) == 1:
         function(*arguments, device=devices[0], **named)
@@ -114,19 +102,8 @@ def all_joules(joules: Mapping[str, float] | None) -> dict[str, float] | None:
 class SharedNetwork(nn.Module):
     """A network in training that is the same in every process, (B, C, H, W) -> outputs of the whole batch (B, ...).
 
-    Of a recursive network every process keeps the states of its own part of the batch.
-
-    Parameters
-    ----------
-    network : nn.Module
-        On its device; its batch norms are replaced by :class:`SharedBatchNorm2d`, with the same parameters.
-    batch : int
-        Patches B of a batch.
-
-    Raises
-    ------
-    ValueError
-        When a batch does not divide among the processes, or a recursive network takes images out of it.
+    Its batch norms are replaced by :class:`SharedBatchNorm2d`, with the same parameters. Of a recursive network every process
+    keeps the states of its own part of the batch.
     """
 
     def __init__(self, network: nn.Module, batch: int) -> None:

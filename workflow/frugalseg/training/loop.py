@@ -24,29 +24,13 @@ from frugalseg.training.state import hold
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found.
-
-    Attributes
-    ----------
-    steps : int
-        Optimiser steps made.
-    loss : float
-        Mean training loss over the steps of the last row of the log.
-    validation_loss : float
-        Of the final weights; NaN without validation patches.
-    counts : list of Count
-        Patches given, left out and used, by source.
-    seconds : float
-        Wall time of training, the parts of killed runs that counted included.
-    precision : str
-        ``float32`` or ``bfloat16``.
-    """
+    """What a run found."""
 
     steps: int
-    loss: float
-    validation_loss: float
+    loss: float  # mean over the steps of the last row of the log
+    validation_loss: float  # of the final weights; NaN without validation patches
     counts: list[Count]
-    seconds: float
+    seconds: float  # of training, the parts of killed runs that counted included
     precision: str
 
 

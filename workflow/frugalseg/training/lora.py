@@ -32,21 +32,11 @@ _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Adapters(NamedTuple):
-    """What is adapted, and how.
-
-    Attributes
-    ----------
-    rank : int
-        Rank of the change of every weight.
-    alpha : float
-        The change is scaled by ``alpha / rank``.
-    layers : tuple of str
-        Parts of the names of layers, e.g. ``("mlp",)`` for the feed-forward networks of ``ucell``.
-    """
+    """What is adapted, and how: changes of some rank, scaled by ``alpha / rank``."""
 
     rank: int
     alpha: float
-    layers: tuple[str, ...]
+    layers: tuple[str, ...]  # parts of the names of layers, e.g. ("mlp",) for the feed-forward networks of ucell
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> Adapters:
@@ -55,16 +45,7 @@ class Adapters(NamedTuple):
 
 
 class LowRankChange(nn.Module):
-    """Adds a scaled product of two thin matrices to a weight; zero at the start, since B is.
-
-    Parameters
-    ----------
-    weight : Tensor
-        (outputs, ...) of the layer.
-    adapters : Adapters
-    generator : torch.Generator
-        Source of A, uniform in +-1 / sqrt(inputs).
-    """
+    """Adds a scaled product B A of thin matrices to a weight; zero at the start, since B is, and A uniform in +-1 / sqrt(inputs)."""
 
     def __init__(self, weight: Tensor, adapters: Adapters, generator: torch.Generator) -> None:
         super().__init__()
@@ -81,26 +62,7 @@ class LowRankChange(nn.Module):
 
 
 def inject(network: nn.Module, adapters: Adapters, generator: torch.Generator) -> list[str]:
-    """Give layers of a network adapters, in place, and leave nothing else of it to be trained.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Changed in place.
-    adapters : Adapters
-    generator : torch.Generator
-        Source of the matrices A.
-
-    Returns
-    -------
-    list of str
-        Names of the layers that were adapted.
-
-    Raises
-    ------
-    ValueError
-        When a part of a name is in the name of no linear layer or convolution.
-    """
+    """Give layers of a network adapters, in place, leave nothing else of it to be trained, and name the layers."""
     layers = {name: module for name, module in network.named_modules() if isinstance(module, _LAYERS)}
     for part in adapters.layers:
         if not any(part in name for name in layers):
@@ -154,13 +116,7 @@ def save(network: nn.Module, path: str | Path) -> None:
 
 @torch.no_grad()
 def add(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Add the changes of saved adapters to the weights of the network that they were trained on, in place.
-
-    Raises
-    ------
-    ValueError
-        When they belong to another network.
-    """
+    """Add the changes of saved adapters to the weights of the network that they were trained on, in place."""
     layers = dict(network.named_modules())
     for name in {key.rpartition(".")[0]: None for key in tensors}:
         a, b = tensors[f"{name}.a"], tensors[f"{name}.b"]

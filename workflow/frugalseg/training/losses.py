@@ -26,19 +26,8 @@ FLOW_SCALE = 5.0
 def flow_and_logit_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
     """Loss of predicted flows and logits: ``0.5 MSE(flow, 5 target) + BCE(logit, label > 0)`` (Stringer et al. 2021).
 
-    Parameters
-    ----------
-    output : Tensor
-        (B, 3, H, W) of the network, any float type: flow y, flow x (both times five), logit.
-    labels : Tensor
-        (B, H, W) integer, 0 is background.
-    flows : Tensor
-        (B, 2, H, W) unit vectors (y, x), 0 outside cells.
-
-    Returns
-    -------
-    Tensor
-        () float32; both terms are means over all pixels.
+    Means over all pixels, () float32, of output (B, 3, H, W), any float type: flow y, flow x (both times five), logit; labels
+    (B, H, W), 0 is background; flows (B, 2, H, W), unit vectors (y, x), 0 outside cells.
     """
     output = output.float()
     flow_loss = F.mse_loss(output[:, :2], FLOW_SCALE * flows.float())
@@ -49,19 +38,8 @@ def flow_and_logit_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor
 def unit_flow_and_logit_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
     """Loss of predicted unit flows and logits: ``0.1 BCE(logit, label > 0) + 0.5 mean of (flow - target)^2 inside cells``.
 
-    Of pixels outside cells the flow is free; the mean is over all pixels and both components (Kuang et al. 2026).
-
-    Parameters
-    ----------
-    output : Tensor
-        (B, 3, H, W) of the network, any float type: flow y, flow x, logit.
-    labels, flows : Tensor
-        As of :func:`flow_and_logit_loss`.
-
-    Returns
-    -------
-    Tensor
-        () float32.
+    Of pixels outside cells the flow is free; the mean is over all pixels and both components (Kuang et al. 2026). Arguments
+    as of :func:`flow_and_logit_loss`, flows as they are.
     """
     logit_loss = F.binary_cross_entropy_with_logits(output[:, 2].float(), (labels > 0).float())
     return 0.1 * logit_loss + unit_flow_errors(output, labels, flows).mean()
@@ -76,21 +54,8 @@ def unit_flow_errors(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
 def foreground_loss(output: Tensor, labels: Tensor, flows: Tensor) -> Tensor:
     """Loss of predicted foreground: cross-entropy less soft Dice (nnU-Net; Isensee et al. 2021).
 
-    Dice is that of the foreground alone, over all pixels of the batch together.
-
-    Parameters
-    ----------
-    output : Tensor
-        (B, 2, H, W) of the network, any float type: logits of background and foreground.
-    labels : Tensor
-        (B, H, W) integer, 0 is background.
-    flows : Tensor
-        Not looked at; all losses take the same arguments.
-
-    Returns
-    -------
-    Tensor
-        () float32.
+    Dice is that of the foreground alone, over all pixels of the batch together. The output is (B, 2, H, W), logits of
+    background and foreground; flows are not looked at.
     """
     # Two classes have one logit between them.
     logits = (output[:, 1] - output[:, 0]).float()

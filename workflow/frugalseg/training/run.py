@@ -45,15 +45,7 @@ LOG_COLUMNS = ("step", "epoch", "lr", "train_loss", "validation_loss")
 
 
 class Run:
-    """A run of the training loop; parameters as of `frugalseg.training.loop.train`.
-
-    Attributes
-    ----------
-    steps, step : int
-        Optimiser steps of the whole run, and made so far.
-    rows : list of list of float
-        Rows of the log so far, see `LOG_COLUMNS`.
-    """
+    """A run of the training loop, `step` of `steps` made, with rows of `LOG_COLUMNS`; parameters as of `loop.train`."""
 
     def __init__(
         self,
@@ -135,15 +127,7 @@ class Run:
             self.rows.append([self.step, epoch, self.lr(self.step - 1), train_loss, self._validate()])
 
     def write(self, weights: str | Path, adapters: str | Path | None = None) -> None:
-        """Write the checkpoint: the running mean of the weights if one is kept, changes of adapters added in.
-
-        Parameters
-        ----------
-        weights : str or Path
-            File of the checkpoint.
-        adapters : str or Path, optional
-            File of the adapters alone, where the recipe has some.
-        """
+        """Write the checkpoint: the running mean of the weights if one is kept, changes of adapters added in."""
         with self._as_kept():
             checkpoints.save_tensors(lora.merged(self.model), weights)
             if adapters is not None:
@@ -327,13 +311,8 @@ def supervised_steps(model: nn.Module) -> int:
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
     """Type that the network computes in under autocast, or None for plain float32.
 
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}
-        ``auto`` is bfloat16 on CUDA and on processors with bfloat16 instructions (AVX-512 BF16 or AMX); without
-        them it is emulated, and slower than float32.
-    device : torch.device
-        Where the network is.
+    ``auto`` is bfloat16 on CUDA and on processors with bfloat16 instructions (AVX-512 BF16 or AMX); without them it is
+    emulated, and slower than float32.
     """
     if precision == "auto":
         if device.type == "cpu":

@@ -18,24 +18,7 @@ FLAT_UNTIL = 0.7
 
 
 def build(name: str, peak: float, *, steps: int, steps_per_epoch: float) -> Schedule:
-    """Schedule of a run from its name.
-
-    Parameters
-    ----------
-    name : {"cellpose", "constant", "warmup", "poly"}
-        See `cellpose`, `warmup` and `poly`; or the peak at every step.
-    peak : float
-        The highest learning rate.
-    steps : int
-        Optimiser steps of the run.
-    steps_per_epoch : float
-        Optimiser steps of one pass over the patches.
-
-    Raises
-    ------
-    ValueError
-        When there is no such schedule, or it would never leave 0.
-    """
+    """Schedule of a run, its highest rate `peak`, from its name: a key of `METHODS`."""
     if name == "warmup":
         return warmup(peak, steps)
     if name == "cellpose":
@@ -70,11 +53,6 @@ def cellpose(peak: float, epochs: int, steps_per_epoch: float) -> Schedule:
 
     It rises linearly from 0 in epoch 0 to `peak` in epoch 9 and stays there. Runs of more than 300 epochs halve it
     every 10 epochs of the last 100, runs of more than 100 every 5 of the last 50; the first halving opens that span.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two epochs: the rate of epoch 0 is 0 and nothing would be learnt.
     """
     if epochs < 2:
         raise ValueError(

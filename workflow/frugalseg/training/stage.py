@@ -38,27 +38,13 @@ ADAPTORS: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 @dataclass(frozen=True)
 class StageFiles:
-    """What a stage is made from.
+    """What a stage is made from: stores and orders of its sources, stores that are watched, and its parent's."""
 
-    Attributes
-    ----------
-    patches : sequence of Path
-        Folder of the patch store of each source, in the order of the chain's last stage.
-    coresets : sequence of Path
-        The order of each source that has a subset.
-    validation : sequence of Path
-        Folders of the patches that are watched.
-    parent : Path or None
-        Checkpoint of the parent chain.
-    parent_patches, parent_coresets : sequence of Path
-        As the first two, of the parent chain's last stage; for recipes that look at what the parent was trained on.
-    """
-
-    patches: Sequence[Path]
-    coresets: Sequence[Path]
-    validation: Sequence[Path]
-    parent: Path | None
-    parent_patches: Sequence[Path] = ()
+    patches: Sequence[Path]  # folder of each source's patch store, in the order of the chain's last stage
+    coresets: Sequence[Path]  # the order of each source that has a subset
+    validation: Sequence[Path]  # folders of patches that are watched
+    parent: Path | None  # checkpoint of the parent chain
+    parent_patches: Sequence[Path] = ()  # as the first two, of the parent chain's last stage
     parent_coresets: Sequence[Path] = ()
 
 
@@ -80,10 +66,8 @@ def train_stage(
 
     Parameters
     ----------
-    chain, recipe : str
-        The two halves of the model's name.
-    seed : int
-        Of the run. The first stage of every chain starts from the same weights at the same seed.
+    chain, recipe, seed : str, str, int
+        The model's name. The first stage of every chain starts from the same weights at the same seed.
     files : StageFiles
         What it is made from.
     config : mapping
@@ -147,25 +131,14 @@ def train_stage(
 
 
 def build_network(recipe: Mapping[str, Any], generator: torch.Generator | None = None) -> nn.Module:
-    """Build the network that a recipe names, (B, channels, H, W) -> (B, 3 or 2, H, W), see `losses.OUT_CHANNELS`.
-
-    Parameters
-    ----------
-    recipe : mapping
-        Block of the config, with ``arch``, ``channels``, ``target``, ``crop`` and the sizes of the network.
-    generator : torch.Generator, optional
-        Source of the initial weights; leave it out where weights are loaded.
-    """
+    """The network of a recipe's block, (B, channels, H, W) -> (B, 3 or 2, H, W), see `losses.OUT_CHANNELS`."""
     outputs = OUT_CHANNELS[recipe["target"]]
     sizes = sizes_of(recipe)
     return build(recipe["arch"], recipe["channels"], outputs, recipe["crop"], generator=generator, **sizes)
 
 
 def load_network(recipe: Mapping[str, Any], weights: str | Path) -> nn.Module:
-    """Build the network that a recipe names and fill it with the weights of a checkpoint.
-
-    Whatever its target, the network returned maps (B, channels, H, W) to (B, 3, H, W): flow y, flow x, logit.
-    """
+    """The network of a recipe's block with the weights of a checkpoint: whatever its target, flow y, flow x and logit (B, 3, H, W)."""
     # Convolutions in bfloat16 are a third faster with channels last on processors.
     network = build_network(recipe).to(memory_format=torch.channels_last)
     checkpoints.load(weights, network)
@@ -185,19 +158,7 @@ def seed_of_stage(chain: str, seed: int) -> int:
 
 
 def sources_of(chain: str, stores: Sequence[Path], orders: Sequence[Path], bins: int) -> Iterator[Source]:
-    """The sources of a chain's last stage, each with the patches that its subset takes.
-
-    Parameters
-    ----------
-    chain : str
-        Name of the chain.
-    stores : sequence of Path
-        Folder of the patch store of each source.
-    orders : sequence of Path
-        The order of each source that has a subset.
-    bins : int
-        The study's number of bins.
-    """
+    """The sources of a chain's last stage, from their stores and orders, each with the patches that its subset takes."""
     remaining = iter(orders)
     for source, folder in zip(parse(chain).sources, stores, strict=True):
         patches = open_patches(folder)

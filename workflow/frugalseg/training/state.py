@@ -53,13 +53,7 @@ class RunningState:
         self._stamp = stamp
 
     def save(self, tensors: dict[str, Any]) -> None:
-        """Replace the state by nested dictionaries of tensors.
-
-        Raises
-        ------
-        TakenOverError
-            When another run waits for the folder; the state is saved by then.
-        """
+        """Replace the state by nested dictionaries of tensors; raises TakenOverError, when it is saved, if another run waits."""
         write_tensors({"stamp": self._stamp, "tensors": tensors}, self._path)
         if self._is_waited_for():
             raise TakenOverError(f"{self._folder}: another run of this training waits here and goes on from this state")
@@ -105,19 +99,7 @@ class RunningState:
 def hold(folder: str | Path, stamp: str) -> Iterator[RunningState]:
     """Lock the folder of a running state for the length of a context, after the run that has it has given it up.
 
-    On leaving, a folder without a state is removed.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Made if it is missing.
-    stamp : str
-        Hash of all that decides the result, see `stamp_of`; a state with another stamp is not loaded.
-
-    Raises
-    ------
-    OSError
-        When the file system of the folder has no locks.
+    A state with another stamp (see `stamp_of`) is not loaded. On leaving, a folder without a state is removed.
     """
     folder = Path(folder)
     descriptor = _lock(folder)
@@ -134,20 +116,7 @@ def hold(folder: str | Path, stamp: str) -> Iterator[RunningState]:
 
 
 def stamp_of(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Tensor]) -> str:
-    """Hash of what decides the result of a run.
-
-    Parameters
-    ----------
-    parameters : mapping
-        What JSON can hold.
-    arrays : mapping
-        Name -> array, hashed with name, type, shape and bytes.
-
-    Returns
-    -------
-    str
-        SHA-256 in hexadecimal digits.
-    """
+    """SHA-256 of what decides the result of a run: parameters that JSON can hold, and arrays by name, type, shape and bytes."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for name, array in arrays.items():
         values = array.detach().cpu().numpy() if isinstance(array, Tensor) else array

@@ -28,20 +28,7 @@ def validation_loss(
 ) -> float:
     """Mean loss over all validation patches, each cropped to its centre and not augmented.
 
-    Parameters
-    ----------
-    predict : callable
-        Network in evaluation mode, (B, channels, size, size) -> (B, outputs, size, size).
-    loss : callable
-        One of `frugalseg.training.losses.LOSSES`.
-    validation : sequence of Patches
-        Every patch of every store is used.
-    batch, size, channels : int
-        Patches at a time; side of the crop in pixels; channels that the network takes.
-    zoom : callable, optional
-        Magnification (B,) from mean diameters (B,) in pixels, where the network is trained on rescaled patches.
-    device : torch.device
-        Where the network is.
+    `zoom` gives the magnification (B,) from mean diameters (B,) in pixels, where the network is trained on rescaled patches.
     """
     total, count = 0.0, 0
     for patches in validation:
