@@ -23,15 +23,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def forward_flops(network: nn.Module, size: int) -> int:
-    """Operations of the prediction of one image.
-
-    Parameters
-    ----------
-    network : nn.Module
-        (B, C, H, W) -> (B, O, H, W), with the attribute ``in_channels``; neither run nor changed.
-    size : int
-        Side of the image in pixels.
-    """
+    """Operations of the prediction of one image of side `size` by a network, which is neither run nor changed."""
     network = _without_memory(network)
     return _count(network, _image(network, size))
 
@@ -42,11 +34,6 @@ def step_flops(network: nn.Module, size: int) -> int:
     The backward pass counts as two forward passes, also where some weights are not trained (low-rank adapters) and where
     some of the forward pass is computed again to save memory. In a recursive network (`frugalseg.models.ucell.UCell`) the
     outer cycles before the last have no backward pass.
-
-    Parameters
-    ----------
-    network, size
-        As of :func:`forward_flops`.
     """
     network = _without_memory(network)
     inputs = [_image(network, size)]

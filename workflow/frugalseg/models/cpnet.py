@@ -91,13 +91,7 @@ class CPNet(nn.Module):
             _initialise(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Flow y, flow x and logit (B, out_channels, H, W) of normalised images (B, in_channels, H, W).
-
-        Raises
-        ------
-        ValueError
-            When H or W is not a multiple of ``2 ** (len(widths) - 1)``.
-        """
+        """Flow y, flow x and logit (B, out_channels, H, W) of normalised images (B, in_channels, H, W)."""
         self._check_size(*images.shape[-2:])
         if _computes_in_bfloat16_on_cpu(self, images):
             # Not before it is needed: it imports the compiler of its kernels.

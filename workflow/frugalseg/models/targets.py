@@ -7,14 +7,7 @@ from torch import Tensor, nn
 
 
 class ForegroundAsLogit(nn.Module):
-    """A network of two classes with the output of one that predicts flows: no flow, and the logit of the foreground.
-
-    Parameters
-    ----------
-    network : nn.Module
-        (B, in_channels, H, W) -> (B, 2, H, W), logits of background and foreground; with attributes ``in_channels`` and
-        ``stride``.
-    """
+    """A network of two classes, (B, 2, H, W), with the output of one that predicts flows: no flow, and the foreground's logit."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -29,14 +22,9 @@ class ForegroundAsLogit(nn.Module):
 
 
 class UnitFlows(nn.Module):
-    """A network of unit flows with flows of length four, as UCell follows them (Kuang et al. 2026).
+    """A network of unit flows, (B, 3, H, W), with flows of length four, as UCell follows them (Kuang et al. 2026).
 
     Cellpose's networks predict five times the unit flow, and a pixel moves by a fifth of it a step: here 0.8 pixels.
-
-    Parameters
-    ----------
-    network : nn.Module
-        (B, in_channels, H, W) -> (B, 3, H, W), flow y, flow x and logit; with attributes ``in_channels`` and ``stride``.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -111,21 +111,11 @@ _MULTIPLE = 256
 
 
 class Recursion(NamedTuple):
-    """How often the blocks are applied in training.
+    """How often the blocks are applied in training."""
 
-    Attributes
-    ----------
-    supervised : int
-        M, supervised steps of one batch; between them the state is carried, without gradient.
-    outer : int
-        H, outer cycles of a supervised step; all but the last are without gradient.
-    inner : int
-        L, inner cycles of an outer one: applications of the blocks.
-    """
-
-    supervised: int
-    outer: int
-    inner: int
+    supervised: int  # M steps of one batch; between them the state is carried, without gradient
+    outer: int  # H cycles of a supervised step; all but the last are without gradient
+    inner: int  # L cycles of an outer one: applications of the blocks
 
     @property
     def cycles(self) -> int:
@@ -241,26 +231,10 @@ class UCell(nn.Module):
         _initialise(self, generator)
 
     def forward(self, images: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Predict images, or make the forward pass of a supervised step.
+        """Output (B, out_channels, H, W) of images, whose sides are multiples of 8; with `state` also the state after H L cycles.
 
-        Parameters
-        ----------
-        images : (B, in_channels, H, W) Tensor
-            Normalised; H and W multiples of 8.
-        state : (B, registers + H W / 64, hidden) Tensor, optional
-            Where the recursion stands, see :meth:`initial_state`. Without it the images are predicted in `cycles`
-            cycles from the initial state, and only the output is returned.
-
-        Returns
-        -------
-        output : (B, out_channels, H, W) Tensor
-        state : (B, registers + H W / 64, hidden) Tensor
-            With `state` given: after H times L cycles, without gradient.
-
-        Raises
-        ------
-        ValueError
-            When H or W is no multiple of 8.
+        A state is (B, registers + H W / 64, hidden), see :meth:`initial_state`; given one, this is the forward pass of a
+        supervised step, and the state comes back without gradient. Without it images are predicted in `cycles` cycles.
         """
         self._check_image(*images.shape[-2:])
         inputs = self._embed(images)

@@ -36,20 +36,9 @@ _WEIGHTS = ("ema_model", "model")
 
 
 def load_public(path: str | Path, network: UCell) -> None:
-    """Fill a network with the weights of a file of the public implementation.
+    """Fill a network with the weights of a file of the public implementation, see above; untouched when loading fails.
 
-    Parameters
-    ----------
-    path : str or Path
-        A dictionary of tensors, or one that holds such a dictionary; see above.
-    network : UCell
-        Of the same sizes; untouched when loading fails.
-
-    Raises
-    ------
-    ValueError
-        When the file holds no such weights, or those of another size; a pickled module, which can run code when it is
-        opened, is not read.
+    A pickled module, which can run code when it is opened, is not read.
     """
     tensors = from_public(_read(Path(path)))
     expected = to_public(network)

@@ -32,18 +32,10 @@ _CAPPED = re.compile(r"cap(?P<cap>[1-9]\d{0,2})", re.ASCII)
 
 
 class Plan(NamedTuple):
-    """The topology that nnU-Net's planner gives a patch.
+    """The topology that nnU-Net's planner gives a patch."""
 
-    Attributes
-    ----------
-    strides : tuple of (int, int)
-        Stride (y, x) of the first convolution of every stage; (1, 1) in the first.
-    widths : tuple of int
-        Channels of every stage, not capped.
-    """
-
-    strides: tuple[tuple[int, int], ...]
-    widths: tuple[int, ...]
+    strides: tuple[tuple[int, int], ...]  # (y, x) of the first convolution of every stage; (1, 1) in the first
+    widths: tuple[int, ...]  # channels of every stage, not capped
 
     @property
     def total_stride(self) -> tuple[int, int]:
@@ -124,14 +116,7 @@ class UNet(nn.Module):
         _initialise(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Output (B, out_channels, H, W) for normalised images (B, in_channels, H, W).
-
-        Raises
-        ------
-        ValueError
-            When H or W is no multiple of that axis's stride, or so little is left of an image in the deepest stage (one
-            pixel) that it cannot be normalised.
-        """
+        """Output (B, out_channels, H, W) for normalised images (B, in_channels, H, W)."""
         self._check_size(*images.shape[-2:])
         skips = []
         x = images
@@ -180,18 +165,8 @@ def plan(patch_size: int | Sequence[int]) -> Plan:
 
     Every further stage halves each axis that has at least 4 pixels left after it (sizes rounded up). When one axis is
     left to halve, it is halved while it has at least 12 pixels. Kernels are 3 x 3 in all stages. Widths start at 32 and
-    double up to 512.
-
-    Parameters
-    ----------
-    patch_size : int or (int, int)
-        Side, or height and width, of the patch in pixels.
-
-    Raises
-    ------
-    ValueError
-        When a side is below 8 pixels (nnU-Net's planner fails), or is not a multiple of the total stride of its axis
-        (nnU-Net enlarges such a patch; the message says to what).
+    double up to 512. Sides below 8 pixels, where nnU-Net's planner fails, and those that are no multiple of their axis's total
+    stride, which nnU-Net enlarges, are refused; the message says what to take.
     """
     height, width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
     sizes = [height, width]
@@ -215,13 +190,7 @@ def plan(patch_size: int | Sequence[int]) -> Plan:
 
 
 def variant(name: str) -> dict[str, int]:
-    """Sizes of the U-Net that a name such as ``unet-cap8`` stands for, from ``cap8``.
-
-    Raises
-    ------
-    ValueError
-        When the name is not ``cap`` and a whole number from 1 to 512.
-    """
+    """Sizes of the U-Net that a name such as ``unet-cap8`` stands for, from ``cap8``: a whole number from 1 to 512."""
     match = _CAPPED.fullmatch(name)
     if match is None or not 1 <= int(match["cap"]) <= FULL_WIDTH:
         raise ValueError(

@@ -29,28 +29,11 @@ def claim_device(jobs_per_gpu: int = 1) -> torch.device:
 
 
 def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> list[torch.device]:
-    """GPUs that are this process's until it ends, or the CPU where there is none.
+    """`count` different GPUs that are this process's until it ends, or the CPU where there is none, or for a count of 0.
 
     Snakemake counts GPUs but hands out none: without this every job of a machine would compute on the first. GPUs
-    that the environment hides (``CUDA_VISIBLE_DEVICES``, as Slurm sets it) are not taken. Only jobs of one user on
-    one machine see each other's claims.
-
-    Parameters
-    ----------
-    count : int
-        GPUs to claim; 0 for the CPU.
-    jobs_per_gpu : int
-        Jobs that may share a GPU.
-
-    Returns
-    -------
-    list of torch.device
-        `count` different GPUs, waited for while other jobs have them; without any GPU the CPU alone.
-
-    Raises
-    ------
-    ValueError
-        When the machine has GPUs, but fewer than `count`.
+    that the environment hides (``CUDA_VISIBLE_DEVICES``, as Slurm sets it) are not taken, and those that other jobs have are
+    waited for. Only jobs of one user on one machine see each other's claims.
     """
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     if not names or count == 0:
@@ -65,26 +48,8 @@ def claim_devices(count: int = 1, jobs_per_gpu: int = 1) -> list[torch.device]:
 def claim(names: Sequence[str], count: int, jobs_per_gpu: int, folder: Path) -> tuple[list[int], list[int]]:
     """Lock some of the named GPUs, as soon as that many have room at once.
 
-    Parameters
-    ----------
-    names : sequence of str
-        A name a GPU, the same in every process.
-    count, jobs_per_gpu : int
-        GPUs to lock, and locks that each has to give.
-    folder : Path
-        Of the files that are locked; made if it is missing, readable by its owner alone.
-
-    Returns
-    -------
-    indices : list of int
-        Which GPUs, ascending.
-    locks : list of int
-        Open file descriptors: closing one gives its GPU back.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than `count` names.
+    Names are the same in every process, and a GPU gives `jobs_per_gpu` locks: files in a folder that its owner alone reads.
+    Returns which GPUs, ascending, and open file descriptors: closing one gives its GPU back.
     """
     if count > len(names):
         raise ValueError(

@@ -22,39 +22,17 @@ _SECONDS_BETWEEN_READINGS = 20.0
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter that only rises, until it runs over.
+    """A counter that only rises, until it runs over."""
 
-    Attributes
-    ----------
-    name : str
-        What it counts the energy of, for example ``package-0``.
-    read : callable
-        Its reading in joules; raises OSError where it cannot be read.
-    span : float or None
-        Joules after which it starts from 0 again; None: never.
-    """
-
-    name: str
-    read: Callable[[], float]
-    span: float | None = None
+    name: str  # what it counts the energy of, for example package-0
+    read: Callable[[], float]  # joules; raises OSError where it cannot be read
+    span: float | None = None  # joules after which it starts from 0 again; None: never
 
 
 class Meter:
-    """Counts the energy used while its context is open.
+    """Counts the energy used while its context is open, for `seconds`: of processor packages, and of a device that is a GPU.
 
     A processor's counter is that of the whole package: what other jobs used of it meanwhile is in it.
-
-    Parameters
-    ----------
-    device : torch.device
-        A GPU is counted where it is one; the processor packages are always.
-    powercap : Path
-        Folder of Linux's power capping interface.
-
-    Attributes
-    ----------
-    seconds : float
-        How long the context was open.
     """
 
     def __init__(self, device: torch.device, powercap: Path = POWERCAP) -> None:

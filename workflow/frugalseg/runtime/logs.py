@@ -30,14 +30,6 @@ class Tee:
 
 
 def record(path: str | Path, append: bool = False) -> None:
-    """Copy all that this process writes to standard error from now on into a file, tracebacks included.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    append : bool
-        Keep what it holds, which a process that started this one has written.
-    """
+    """Copy all that this process writes to standard error from now on into a file, tracebacks included; or add it to the file."""
     # Open for as long as the process lives: the last thing written to it may be a traceback.
     sys.stderr = Tee(sys.stderr, Path(path).open("a" if append else "w", encoding="utf-8", buffering=1))  # noqa: SIM115

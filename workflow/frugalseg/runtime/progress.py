@@ -11,18 +11,9 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Shows loss, rate and time left of a run on standard error; used as a context.
+    """Shows loss, rate and time left of a run on standard error, or nothing where another process does; used as a context.
 
-    Parameters
-    ----------
-    description : str
-        What is being trained.
-    steps : int
-        Steps of the run.
-    done : int
-        Steps that an earlier, killed run has made.
-    silent : bool
-        Show nothing: another process of the run does.
+    An earlier, killed run has made `done` of the `steps`.
     """
 
     def __init__(self, description: str, steps: int, done: int, silent: bool = False) -> None:

@@ -22,18 +22,10 @@ from frugalseg.runtime.literals import check_member, members
 
 
 class Selection(NamedTuple):
-    """An order of all patches of a dataset; its coresets are prefixes.
+    """An order of all patches of a dataset; its coresets are prefixes."""
 
-    Attributes
-    ----------
-    order : LongTensor, shape (N,)
-        A permutation of the patches.
-    bins : LongTensor, shape (N,)
-        The bin each patch in `order` was taken from, for ``few`` its image; 0 for selectors without bins.
-    """
-
-    order: Tensor
-    bins: Tensor
+    order: Tensor  # (N,) int64, a permutation of the patches
+    bins: Tensor  # (N,) the bin each was taken from, for ``few`` its image; 0 for selectors without bins
 
 
 def select(

@@ -17,24 +17,10 @@ from frugalseg.selection import Selection
 
 
 def coreset_size(n: int, rate: str | float | Fraction, bins: int) -> int:
-    """Number of patches in a coreset, from the number of patches and the rate.
+    """Number of patches in a coreset of n, from the rate in percent: floor(rate / 100 |S|) of every bin, at least one.
 
-    The sum over bins S_1 .. S_bins of max(1, floor(rate / 100 |S|)), where the bins share n patches as evenly as they
-    can. One number of bins serves all selectors of a study, so that all take the same number at the same rate.
-
-    Parameters
-    ----------
-    n : int
-        Patches in the dataset.
-    rate : str, int, float or Fraction
-        Percent, in (0, 100]. A decimal is taken at its word: 29 % of 100 is 29, though 0.29 * 100 is less in binary.
-    bins : int
-        1 to n.
-
-    Raises
-    ------
-    ValueError
-        When the rate or the number of bins is out of range.
+    The bins share n patches as evenly as they can. One number of bins serves all selectors of a study, so that all take the
+    same number at the same rate. A decimal is taken at its word: 29 % of 100 is 29, though 0.29 * 100 is less in binary.
     """
     try:
         percent = Fraction(str(rate))
@@ -53,27 +39,9 @@ def coreset_size(n: int, rate: str | float | Fraction, bins: int) -> int:
 
 
 def take(selection: Selection, selector: str, number: str | float, bins: int) -> Tensor:
-    """Patches of a subset, from the order of its dataset.
+    """Patches (n,) of a subset, from the order of its dataset and in it; of a smaller number the first ones.
 
-    Parameters
-    ----------
-    selection : Selection
-    selector : str
-        Name of the selector in the chain. For `frugalseg.chains.IMAGE_SELECTORS` the number counts images.
-    number : str or number
-        Rate in percent, in (0, 100], or number of images.
-    bins : int
-        The study's number of bins; see `coreset_size`.
-
-    Returns
-    -------
-    LongTensor, shape (n,)
-        In the selector's order; of a smaller number the first ones.
-
-    Raises
-    ------
-    ValueError
-        When the rate is out of range, or the number of images is not a positive integer or more than there are.
+    The number is a rate in percent, see `coreset_size`, or counts images for `frugalseg.chains.IMAGE_SELECTORS`.
     """
     if selector not in IMAGE_SELECTORS:
         return selection.order[: coreset_size(len(selection.order), number, bins)]
@@ -86,13 +54,7 @@ def take(selection: Selection, selector: str, number: str | float, bins: int) ->
 
 
 def check_images(selection: Selection, images: int, dataset: str) -> None:
-    """Refuse an order of image after image that the largest number of images in a study goes beyond.
-
-    Raises
-    ------
-    ValueError
-        When more images are asked for than the dataset has.
-    """
+    """Refuse an order of image after image that the largest number of images in a study goes beyond."""
     present = int(selection.bins.max()) + 1
     if images > present:
         raise ValueError(
@@ -108,13 +70,7 @@ def save(path: Path, selection: Selection) -> None:
 
 
 def load(path: Path) -> Selection:
-    """Read a selection that `save` wrote.
-
-    Raises
-    ------
-    ValueError
-        When the file is not such a file.
-    """
+    """Read a selection that `save` wrote."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Selection(torch.from_numpy(arrays["order"]), torch.from_numpy(arrays["bins"]))
