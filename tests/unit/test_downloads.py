@@ -20,7 +20,8 @@ import yaml
 from frugalseg.data.downloads import fetch as fetching
 from frugalseg.data.downloads.description import Download, DownloadError, needed, revision
 from frugalseg.data.downloads.fetch import remember, trusted
-from frugalseg.data.downloads.transfer import Progress, in_time, in_units
+from frugalseg.data.downloads.transfer import Progress, in_time
+from frugalseg.runtime.files import in_units
 
 CONTENT = bytes(range(256)) * 400
 PLENTY = 10**12

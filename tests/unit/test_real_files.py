@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -419,6 +420,32 @@ def test_a_file_of_several_images_is_refused_and_a_thumbnail_is_none(tmp_path):
     frames[0].save(tmp_path / "c.png", save_all=True, append_images=frames[1:])
     with pytest.raises(DataError, match=r"c.png: holds 3 images; save each"):
         read_image(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_may_not_be_read_is_told_with_the_other_faults(tmp_path, monkeypatch, kind):
+    labels = np.zeros((60, 60), np.uint8)
+    labels[5:20, 5:20] = 1
+    read(tmp_path, labels)
+    save(tmp_path / "test/b_gt.png", labels)
+    shut = tmp_path / "train" if kind == "folder" else tmp_path / "train/a0_im.png"
+
+    def refuse(really):
+        def wrapped(path, *arguments, **options):
+            if path == shut:
+                raise PermissionError(13, "Permission denied", str(path))
+            return really(path, *arguments, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(Path, "iterdir", refuse(Path.iterdir))
+    monkeypatch.setattr(Path, "open", refuse(Path.open))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, labels)
+    first, second = str(caught.value).splitlines()[1:]
+    assert f"{shut}: cannot be " in first
+    assert "Permission denied" in first
+    assert "test/b_gt.png: has no image" in second
 
 
 @pytest.mark.real

@@ -1,10 +1,13 @@
 """Stores of images and patches: what goes in comes out, and nothing half-written stays."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from frugalseg.data.stores import ImageWriter, PatchWriter, measure_cells, open_images, open_patches, to_float16
+from frugalseg.runtime import files
 
 RNG = np.random.default_rng(0)
 
@@ -102,3 +105,32 @@ def test_cells_are_measured_one_by_one():
 
 def test_a_hot_pixel_stays_finite():
     assert to_float16(np.array([1e6, -1e6, 0.5])).tolist() == [65504, -65504, 0.5]
+
+
+def test_a_full_disk_is_told_with_what_is_needed_and_nothing_is_lost(tmp_path, monkeypatch):
+    table = pd.DataFrame({"patch": range(9), "image": "a", "y": 0, "x": range(9)})
+    monkeypatch.setattr(files, "free_space", lambda folder: 100_000)
+    with (
+        pytest.raises(
+            files.FullDiskError, match=r"images.npy: the disk is full; the file needs 663.6 kB, and 100.0 kB are free"
+        ),
+        PatchWriter(tmp_path, table, 1, 96),
+    ):
+        pass
+    monkeypatch.undo()
+    with ImageWriter(tmp_path) as writer:
+        writer.add("old", np.zeros((1, 8, 8), np.float32), np.ones((8, 8), np.int32))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = ImageWriter(tmp_path)
+    writer.__enter__()
+    monkeypatch.setattr(writer._labels, "append", full)
+    with pytest.raises(
+        files.FullDiskError, match=r"pixels.npy: the disk is full; .* the same command goes on"
+    ) as caught:
+        writer.add("new", np.zeros((1, 8, 8), np.float32), np.ones((8, 8), np.int32))
+    writer.__exit__(caught.type, caught.value, None)
+    assert open_images(tmp_path).names == ["old"]
+    assert not list(tmp_path.glob("*.partial"))

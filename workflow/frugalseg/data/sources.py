@@ -44,19 +44,19 @@ def samples(
     layout = reader(dataset["reader"])
     try:
         cases = layout.find(root_of(dataset, data_root), options_of(dataset, split))
-    except DataError as error:
-        problems.add(f"{split}: {error}")
+    except (DataError, OSError) as error:
+        problems.add(f"{split}: {_told(error)}")
         return
     if notes is not None:
         notes.update(cases.notes)
     for case in cases:
-        if fault := partner_fault(case.image, case.label):
-            problems.add(fault)
-            continue
         try:
+            if fault := partner_fault(case.image, case.label):
+                problems.add(fault)
+                continue
             sample = layout.load(case)
-        except DataError as error:
-            problems.add(str(error))
+        except (DataError, OSError) as error:
+            problems.add(_told(error))
             continue
         yield sample
 
@@ -76,10 +76,10 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
                 files.update(layout.files(root, options))
             else:
                 files.update(file for case in layout.find(root, options) for file in case.files())
-        except DataError:
+        except (DataError, OSError):
             continue
     digest = hashlib.sha256()
-    for file in sorted(files):
+    for file in sorted(file for file in files if file.exists()):
         status = file.stat()
         digest.update(f"{file.relative_to(root).as_posix()} {status.st_size} {int(status.st_mtime)}\n".encode())
     return f"{len(files)} files, sha256 {digest.hexdigest()}"
@@ -87,7 +87,14 @@ def listing(dataset: Mapping[str, Any], data_root: str | Path) -> str:
 
 def options_of(dataset: Mapping[str, Any], split: str) -> dict[str, Any]:
     """How the files of a split are read: what the dataset says for both splits, then what the split says."""
-    return {key: dataset[key] for key in READING if key in dataset} | dataset.get("splits", {}).get(split, {})
+    said = {key: dataset.get(key) for key in READING} | dataset.get("splits", {}).get(split, {})
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: cannot be read ({error.strerror}); see that it is there and that you may read it"
+    return str(error)
 
 
 def root_of(dataset: Mapping[str, Any], data_root: str | Path) -> Path:

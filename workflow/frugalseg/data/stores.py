@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 import pandas as pd
+
+from frugalseg.runtime.files import writing
 
 IMAGE_COLUMNS = ["image", "channels", "height", "width", "cells", "diameter"]
 PATCH_COLUMNS = ["patch", "image", "y", "x", "cells", "diameter"]
@@ -105,64 +108,93 @@ def open_images(folder: str | Path) -> Images:
     return images
 
 
-class ImageWriter:
-    """Writes an image store, image by image, without knowing beforehand how many there are.
+class _Writer:
+    """Writes the files of a store under ``.partial`` names.
 
-    Used as a context: leaving it moves the files into place, leaving it by an exception removes what was written.
+    Used as a context: leaving it moves them into place, the table last; leaving it by an exception removes what was written.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, arrays: Sequence[str]) -> None:
         self._folder = Path(folder)
-        self._rows: list[tuple] = []
+        self._files = [self._folder / f"{name}.npy" for name in arrays]
 
-    def __enter__(self) -> ImageWriter:
+    def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._pixels = _FlatArray(_partial(self._folder / "pixels.npy"), np.dtype(np.float16))
-        self._labels = _FlatArray(_partial(self._folder / "labels.npy"), np.dtype(np.int32))
+        try:
+            self._open()
+        except BaseException:
+            self._remove()
+            raise
         return self
-
-    def add(self, name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Append one image: its unique name, pixels (C, H, W), normalised, and integer labels (H, W)."""
-        self._pixels.append(to_float16(pixels))
-        self._labels.append(labels)
-        self._rows.append((name, *pixels.shape, *measure_cells(labels)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            with writing(self._files[0]):
+                self._close()
+                if kind is None:
+                    file, table = self._table_of_all()
+                    table.to_csv(_partial(file), index=False, float_format="%.4f", lineterminator="\n")
+                    for path in (*self._files, file):
+                        _partial(path).replace(path)
+        finally:
+            self._remove()
+
+    def _remove(self) -> None:
+        for path in self._files:
+            _partial(path).unlink(missing_ok=True)
+
+
+class ImageWriter(_Writer):
+    """Writes an image store, image by image, without knowing beforehand how many there are."""
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder, ["pixels", "labels"])
+        self._rows: list[tuple] = []
+
+    def _open(self) -> None:
+        pixels, labels = self._files
+        self._pixels = _FlatArray(_partial(pixels), np.dtype(np.float16))
+        self._labels = _FlatArray(_partial(labels), np.dtype(np.int32))
+
+    def add(self, name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
+        """Append one image: its unique name, pixels (C, H, W), normalised, and integer labels (H, W)."""
+        with writing(self._files[0]):
+            self._pixels.append(to_float16(pixels))
+            self._labels.append(labels)
+        self._rows.append((name, *pixels.shape, *measure_cells(labels)))
+
+    def _close(self) -> None:
         self._pixels.close()
         self._labels.close()
-        names = ["pixels.npy", "labels.npy", "images.csv"]
-        if kind is None:
-            _write_table(pd.DataFrame(self._rows, columns=IMAGE_COLUMNS), self._folder / "images.csv")
-            _move_into_place(self._folder, names)
-        else:
-            _remove_partials(self._folder, names)
+
+    def _table_of_all(self) -> tuple[Path, pd.DataFrame]:
+        return self._folder / "images.csv", pd.DataFrame(self._rows, columns=IMAGE_COLUMNS)
 
 
-class PatchWriter:
-    """Writes a patch store: `table` has the patch, image, y, x of every patch, whose cells and diameter are filled in.
-
-    Used as a context: leaving it moves the files into place, leaving it by an exception removes what was written.
-    """
+class PatchWriter(_Writer):
+    """Writes a patch store: `table` has the patch, image, y, x of every patch, whose cells and diameter are filled in."""
 
     def __init__(self, folder: str | Path, table: pd.DataFrame, channels: int, size: int) -> None:
-        self._folder = Path(folder)
         self._table = table
         self._shapes = {
             "images": ((len(table), channels, size, size), np.float16),
             "labels": ((len(table), size, size), np.uint16),
             "flows": ((len(table), 2, size, size), np.float16),
         }
+        super().__init__(folder, list(self._shapes))
         self._cells: list[tuple[int, float]] = []
 
-    def __enter__(self) -> PatchWriter:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._arrays = {
-            name: np.lib.format.open_memmap(_partial(self._folder / f"{name}.npy"), mode="w+", dtype=dtype, shape=shape)
-            for name, (shape, dtype) in self._shapes.items()
-        }
-        return self
+    def _open(self) -> None:
+        self._arrays = {}
+        needed = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in self._shapes.values())
+        # A memory map that meets a full disk kills its process without a word: the room is taken beforehand.
+        with writing(self._files[0], needed=needed):
+            for path, (name, (shape, dtype)) in zip(map(_partial, self._files), self._shapes.items(), strict=True):
+                self._arrays[name] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+                with path.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
     def add(self, images: np.ndarray, labels: np.ndarray, flows: np.ndarray) -> None:
         """Append a batch of patches: images (B, C, H, W), labels (B, H, W) uint16, flows (B, 2, H, W)."""
@@ -172,21 +204,15 @@ class PatchWriter:
         self._arrays["flows"][batch] = flows
         self._cells.extend(measure_cells(label) for label in labels)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _close(self) -> None:
         for array in self._arrays.values():
             array.flush()
         self._arrays.clear()
-        names = [f"{name}.npy" for name in self._shapes] + ["patches.csv"]
-        if kind is None:
-            table = self._table.assign(
-                cells=[cells for cells, _ in self._cells], diameter=[diameter for _, diameter in self._cells]
-            )
-            _write_table(table[PATCH_COLUMNS], self._folder / "patches.csv")
-            _move_into_place(self._folder, names)
-        else:
-            _remove_partials(self._folder, names)
+
+    def _table_of_all(self) -> tuple[Path, pd.DataFrame]:
+        cells, diameters = zip(*self._cells, strict=True) if self._cells else ((), ())
+        table = self._table.assign(cells=cells, diameter=diameters)
+        return self._folder / "patches.csv", table[PATCH_COLUMNS]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -237,19 +263,5 @@ class _FlatArray:
         )
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(_partial(path), index=False, float_format="%.4f", lineterminator="\n")
-
-
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
-
-
-def _move_into_place(folder: Path, names: list[str]) -> None:
-    for name in names:
-        _partial(folder / name).replace(folder / name)
-
-
-def _remove_partials(folder: Path, names: list[str]) -> None:
-    for name in names:
-        _partial(folder / name).unlink(missing_ok=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import TracebackType
 from typing import TextIO
+
+from frugalseg.runtime.files import FullDiskError
 
 
 class Tee:
@@ -33,3 +36,12 @@ def record(path: str | Path, append: bool = False) -> None:
     """Copy all that this process writes to standard error from now on into a file, tracebacks included; or add it to the file."""
     # Open for as long as the process lives: the last thing written to it may be a traceback.
     sys.stderr = Tee(sys.stderr, Path(path).open("a" if append else "w", encoding="utf-8", buffering=1))  # noqa: SIM115
+    sys.excepthook = _say_or_trace
+
+
+def _say_or_trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Of a full disk a sentence says all; of every other error also where it came from."""
+    if isinstance(error, FullDiskError):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from frugalseg.data.downloads.description import DownloadError
-from frugalseg.data.downloads.transfer import in_units
+from frugalseg.runtime.files import in_units
 
 _CHUNK = 1 << 20
 # What macOS adds to its archives.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,18 +21,13 @@ import yaml
 
 from frugalseg.data.downloads import archives
 from frugalseg.data.downloads.description import Download, DownloadError
-from frugalseg.data.downloads.transfer import Say, WrongContentError, in_units, transfer
+from frugalseg.data.downloads.transfer import Say, WrongContentError, transfer
+from frugalseg.runtime.files import free_space, in_units
 
 _LOCK_HEADER = (
     "# The files that were trusted when they were first downloaded, because config/datasets does not know their sha256.\n"
     "# Each is compared ever after. Commit this file, so that all who run the study use the same data.\n"
 )
-
-
-def free_space(folder: Path) -> int:
-    """Bytes that are free for the files of a folder, which need not be there yet."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
 
 
 def say_aloud(line: str) -> None:

@@ -20,6 +20,7 @@ import requests
 import urllib3
 
 from frugalseg.data.downloads.description import DownloadError
+from frugalseg.runtime.files import in_units
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
@@ -258,15 +259,6 @@ class Progress:
         if self._total and rate:
             line += f", {in_time((self._total - position) / rate)} left"
         self._say(line)
-
-
-def in_units(count: float) -> str:
-    """A number of bytes as people read it: 82945 is ``82.9 kB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def in_time(seconds: float) -> str:

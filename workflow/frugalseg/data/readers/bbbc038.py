@@ -48,8 +48,7 @@ def find(root: Path, options: Mapping[str, str]) -> Cases:
     names and that is not there makes a case too.
     """
     folder = root / options["folder"]
-    inside = [*folder.glob("*/images"), *folder.glob("*/masks")]
-    names = sorted({path.parent.name for path in inside})
+    names = [path.name for path in listed(folder) if (path / "images").is_dir() or (path / "masks").is_dir()]
     if not names:
         raise DataError(nothing_found(root, f"{options['folder']}/*/images/*.png", "folder"))
     if "solution" not in options:
