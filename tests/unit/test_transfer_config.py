@@ -46,16 +46,14 @@ def test_all_stages_and_the_untrained_network_are_models_of_study_and_plan(root)
     assert steps_of(("small-untrained", "cyto", 0), config, {}) == 0
     text = to_markdown(config)
     assert "Along one chain the models of all stages were scored on every dataset" in text
-    assert "What stands for chance is a network at its random start, before any step." in text
+    assert "Chance is a network at its random start, before any step." in text
     assert "small-untrained" not in text
 
 
 def test_after_pre_training_no_untrained_network_is_needed(root):
     config = completed(root, reference="start")
     assert not any("untrained" in recipe for recipe, _, _ in requested_models(config)["paths"])
-    assert "What stands for chance is the model after the first stage, which counts as pre-training." in to_markdown(
-        config
-    )
+    assert "Chance is the model after the first stage, which counts as pre-training." in to_markdown(config)
 
 
 @pytest.mark.parametrize("length", [{"steps": None, "epochs": 3}, {"steps": None, "compute": 1}])

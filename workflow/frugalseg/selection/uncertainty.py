@@ -10,8 +10,8 @@ from frugalseg.kernels.quantize import checked
 
 NEEDS = "model"
 METHODS = (
-    "was uncertainty sampling [@uncertainty]: the patches first of whose pixels the model *{{ chain }}* (recipe *{{ recipe }}*, "
-    "seed {{ seed }}) is least certain whether they belong to a cell, by the entropy of its probability, averaged over the patch"
+    "was uncertainty sampling [@uncertainty]: first the patches where the model *{{ chain }}* (recipe *{{ recipe }}*, seed {{ seed }}) "
+    "is least certain which pixels belong to a cell, by the entropy of its probability, averaged over the patch"
 )
 CITES = {
     "uncertainty": "Settles 2009, Active learning literature survey, University of Wisconsin-Madison, Computer Sciences Technical "
