@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from frugalseg.answers.seeds import Seeds, read_seeds
+
 Score = tuple[tuple[str, str, int], str]
 """A model, (recipe, chain, seed), and the dataset that it is scored on."""
 
@@ -27,7 +29,8 @@ class Asked:
     metrics, tuning : dict
         Score -> CSV file with one row per image, of test images and of training images kept aside.
     files : dict
-        What else the kind of question needs, by its own names, e.g. ``{"coresets": [...], "published": [...]}``.
+        What else the kind of question needs, by its own names, e.g. ``{"coresets": [...], "published": [...]}``;
+        ``seed_variance`` are the tables of `frugalseg.answers.seeds`, one a test set.
     settings : mapping
         The keys of the study that the kind of question needs beside its block, e.g. ``bins`` or some ``recipes``.
     """
@@ -38,6 +41,11 @@ class Asked:
     tuning: Mapping[Score, Path] = field(default_factory=dict)
     files: Mapping[str, list[Path]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def seeds_on(self, test: str, metric: str) -> Seeds:
+        """What the study knows of seeds on a test set."""
+        files = {path.stem: path for path in map(Path, self.files.get("seed_variance", ()))}
+        return read_seeds(files[test], metric) if test in files else Seeds()
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from frugalseg.answers.answer import Answer, Asked
 from frugalseg.answers.claim_figure import LOOKS, draw_verdicts
 from frugalseg.answers.scores import read_scores
+from frugalseg.answers.seeds import Seeds
 from frugalseg.reporting import prose
 from frugalseg.reporting.formats import MISSING, score
-from frugalseg.statistics.effects import Effect, Verdict, effect_of_means, judge, measure
+from frugalseg.statistics.effects import Effect, Verdict, effect_of_means, judge, measure, more_runs
+from frugalseg.statistics.more_runs import Needed
 from frugalseg.study.claims import Measured, Printed, claim_requests, measured_by_role, printed_means, tests_of_roles
 from frugalseg.study.metrics import METRICS
 
@@ -26,7 +28,10 @@ QUESTION = "Do the study's claims hold on these data?"
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its effect as measured, its verdict, its numbers of test images and the published means, if any."""
+    """A claim with its effect as measured, its verdict, its numbers of test images and the published means, if any.
+
+    `replicated` models of the study say how much seeds vary, 0 where too few do; `needed` would decide what is undecided.
+    """
 
     name: str
     claim: Mapping[str, Any]
@@ -34,6 +39,8 @@ class Judged:
     verdict: Verdict
     images: tuple[int, ...]
     printed: Printed | None = None
+    replicated: int = 0
+    needed: Needed = field(default_factory=Needed)
 
     @property
     def title(self) -> str:
@@ -62,7 +69,7 @@ class Judged:
     @property
     def one_seed(self) -> bool:
         """Whether the interval knows nothing of how much a training varies by chance."""
-        return len(self.claim["seeds"]) == 1
+        return len(self.claim["seeds"]) == 1 and not self.replicated
 
     @property
     def alone(self) -> bool:
@@ -105,7 +112,7 @@ def answer(asked: Asked) -> Answer:
     """Which of a study's claims hold; the block of `asked` is every claim by name."""
     files = {(*model, test): path for (model, test), path in asked.metrics.items()}
     published = next(iter(asked.files.get("published", ())), None)
-    judged = judge_claims(asked.block, files, published)
+    judged = judge_claims(asked.block, files, published, asked.seeds_on)
     return Answer(
         table=to_table(judged),
         text=to_markdown(judged),
@@ -116,28 +123,61 @@ def answer(asked: Asked) -> Answer:
 
 
 def judge_claims(
-    claims: Mapping[str, Mapping[str, Any]], files: Mapping[Measured, str | Path], published: str | Path | None = None
+    claims: Mapping[str, Mapping[str, Any]],
+    files: Mapping[Measured, str | Path],
+    published: str | Path | None = None,
+    seeds_on: Callable[[str, str], Seeds] = lambda test, metric: Seeds(),
 ) -> list[Judged]:
-    """Measure the effect of every claim and hold it against its bound; a ValueError names the claim, or all missing files."""
+    """Measure the effect of every claim and hold it against its bound; a ValueError names the claim, or all missing files.
+
+    `seeds_on` (test set, metric) says what the study knows of seeds.
+    """
     _check_files(claims, files)
     judged = []
     for name, claim in claims.items():
         try:
-            scores = _scores(claim, files)
-            effect = measure(claim["kind"], scores)
-            printed = printed_means(claim, published) if "tables" in claim.get("published", {}) else None
+            judged.append(_judge(name, claim, files, published, seeds_on))
         except ValueError as error:
             raise ValueError(f"claim {name!r}: {error}") from error
-        images = {test: scores[role].shape[1] for role, test in tests_of_roles(claim).items()}
-        judged.append(Judged(name, claim, effect, judge(effect, claim), tuple(images.values()), printed))
     return judged
+
+
+def _judge(
+    name: str,
+    claim: Mapping[str, Any],
+    files: Mapping[Measured, str | Path],
+    published: str | Path | None,
+    seeds_on: Callable[[str, str], Seeds],
+) -> Judged:
+    scores, kind = _scores(claim, files), claim["kind"]
+    tests = tests_of_roles(claim)
+    known = {test: seeds_on(test, claim["metric"]) for test in dict.fromkeys(tests.values())}
+    # All test sets have a prior, or none is used.
+    priors = [seeds.prior for seeds in known.values()] if all(seeds.prior for seeds in known.values()) else []
+    effect = measure(kind, scores, *priors)
+    if len(claim["seeds"]) == 1 and not priors and any(seeds.models for seeds in known.values()):
+        # Other models have shown that seeds differ: images alone decide nothing.
+        effect = replace(effect, fault=effect.fault or "one seed")
+    verdict = judge(effect, claim)
+    images = {test: scores[role].shape[1] for role, test in tests.items()}
+    return Judged(
+        name,
+        claim,
+        effect,
+        verdict,
+        tuple(images.values()),
+        printed=printed_means(claim, published) if "tables" in claim.get("published", {}) else None,
+        replicated=min(prior.models for prior in priors) if priors else 0,
+        needed=more_runs(kind, scores, claim, *priors[:1]) if verdict == "undecided" and not effect.fault else Needed(),
+    )
 
 
 def to_table(judged: Sequence[Judged]) -> pd.DataFrame:
     """Everything about every claim, a row each.
 
     ``effect`` has the ends ``low`` and ``high`` of its 95 % interval, empty where it does not exist; ``fault`` says why.
-    ``published`` is the effect of the published means, which stand in ``published_tables``.
+    ``replicated`` models of the study say how much seeds vary, 0 where too few do; ``more_seeds`` of its models, or so many
+    ``images_needed``, would decide a claim. ``published`` is the effect of the published means, from ``published_tables``.
     """
     keys = ("text", "kind", "metric", "test", "other_test", "recipe", "at_least", "at_most", "margin")
     rows = []
@@ -147,7 +187,8 @@ def to_table(judged: Sequence[Judged]) -> pd.DataFrame:
         row |= {"chains": " ".join(f"{role}={chain}" for role, chain in item.claim["chains"].items())}
         row |= {"seeds": len(item.claim["seeds"]), "images": " ".join(map(str, item.images))}
         row |= {"effect": estimate.value, "low": estimate.low, "high": estimate.high}
-        row |= {"verdict": item.verdict, "fault": item.effect.fault, "published": item.published}
+        row |= {"verdict": item.verdict, "fault": item.effect.fault, "replicated": item.replicated}
+        row |= {"more_seeds": item.needed.seeds, "images_needed": item.needed.images, "published": item.published}
         row["published_tables"] = " ".join(item.printed.tables) if item.printed else None
         rows.append(row | {"published_words": item.says})
     return pd.DataFrame(rows)
@@ -171,6 +212,7 @@ def _values(judged: Sequence[Judged]) -> dict[str, Any]:
         "counts": {word: sum(item.verdict == word for item in judged) for word in words},
         "alone": sum(item.alone for item in judged),
         "one_seed": any(item.one_seed for item in judged),
+        "replicated": sorted({item.replicated for item in judged} - {0}),
         "as_published": [item for item in judged if item.says or item.printed],
         "names": {key: metric.name for key, metric in METRICS.items()},
     }

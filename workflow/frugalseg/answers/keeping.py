@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from frugalseg.answers.answer import Answer, Asked, Score
 from frugalseg.answers.keeping_figure import draw_trade_off
 from frugalseg.answers.scores import read_scores
+from frugalseg.answers.seeds import Seeds
 from frugalseg.chains import Source, parse
 from frugalseg.reporting import prose
 from frugalseg.reporting.formats import with_ends
-from frugalseg.statistics.intervals import Estimate, crossed_mean, crossed_mean_of_sets
+from frugalseg.statistics.intervals import Estimate, crossed_mean, crossed_mean_of_sets, paired_difference
 from frugalseg.statistics.pareto import pareto_front
 from frugalseg.statistics.seed_variance import fit_prior
 from frugalseg.study.arms import Candidate, candidates_of, keeping_models, start_of
@@ -104,7 +105,8 @@ class Found:
 
     `best` is the best way of all on tuning images, `group` the choices within one standard error of it, the best first;
     `recommended` is the cheapest of these, None where all models score 0 on tuning images. `front` are the choices that no
-    other beats on test images, from the least kept on. Numbers of images are those of the source and of the target.
+    other beats on test images, from the least kept on. `replicated` models of the study say how much seeds vary there, 0 where
+    too few do. Numbers of images are those of the source and of the target.
     """
 
     start: Way
@@ -114,6 +116,7 @@ class Found:
     recommended: Way | None
     front: tuple[Way, ...]
     seeds: int
+    replicated: int
     tuning_images: tuple[int, int]
     test_images: tuple[int, int]
 
@@ -131,7 +134,8 @@ class Found:
 def answer(asked: Asked) -> Answer:
     """Which of all ways to learn the target to take; of the settings ``recipes`` is used."""
     block = asked.block
-    found = decide(read_ways(block, asked.metrics, asked.tuning), block, asked.settings["recipes"])
+    known = tuple(asked.seeds_on(block[dataset], block["metric"]) for dataset in ("source", "target"))
+    found = decide(read_ways(block, asked.metrics, asked.tuning), block, asked.settings["recipes"], known)
     said = sentences(found, block)
     return Answer(
         table=to_table(found),
@@ -154,12 +158,16 @@ def read_ways(
 
 
 def decide(
-    measured: Sequence[MeasuredWay], block: Mapping[str, Any], recipes: Mapping[str, Mapping[str, Any]]
+    measured: Sequence[MeasuredWay],
+    block: Mapping[str, Any],
+    recipes: Mapping[str, Mapping[str, Any]],
+    known: tuple[Seeds, Seeds] = (Seeds(), Seeds()),
 ) -> Found:
     """Work out what arms keep and learn, and choose among them.
 
     An arm chooses the largest weighed mean on tuning images, the first of equal ones, the start before all: test images
     choose nothing. Of the choices within one standard error of the best (Breiman et al. 1984) the cheapest is recommended.
+    `known` is what the study knows of seeds on the test images of the source and of the target.
     """
     tuned = [_tuned(way, block["source_weight"]) for way in measured]
     by_arm: dict[str, list[int]] = {}
@@ -180,7 +188,7 @@ def decide(
             behind=interval,
             near=near,
             cost=cost(way.candidate, block, recipes),
-            **_on_tests(way, measured[0], reference),
+            **_on_tests(way, measured[0], reference, known),
         )
         for way, scores, (interval, near) in zip(measured, tuned, behind, strict=True)
     ]
@@ -198,6 +206,7 @@ def decide(
         recommended=min(group, key=lambda way: way.cost) if any(way.source or way.target for way in tuned) else None,
         front=_front(choices),
         seeds=len(measured[0].test.source),
+        replicated=min(seeds.models for seeds in known) if all(seeds.prior for seeds in known) else 0,
         tuning_images=(measured[0].tuning.source.shape[1], measured[0].tuning.target.shape[1]),
         test_images=(measured[0].test.source.shape[1], measured[0].test.target.shape[1]),
     )
@@ -314,14 +323,17 @@ def _behind(measured: Sequence[MeasuredWay], best: int, source_weight: float) ->
     return found
 
 
-def _on_tests(way: MeasuredWay, start: MeasuredWay, reference: MeasuredWay) -> dict[str, Estimate]:
+def _on_tests(
+    way: MeasuredWay, start: MeasuredWay, reference: MeasuredWay, known: tuple[Seeds, Seeds]
+) -> dict[str, Estimate]:
     # All models of a seed go on from the same start: pairing by seed too takes out what they have in common.
+    source, target = (seeds.prior for seeds in known)
     return {
-        "source": crossed_mean(way.test.source),
-        "target": crossed_mean(way.test.target),
-        "kept": crossed_mean(way.test.source - start.test.source),
-        "gained": crossed_mean(way.test.target - start.test.target),
-        "to_reference": crossed_mean(way.test.target - reference.test.target),
+        "source": crossed_mean(way.test.source, prior=source),
+        "target": crossed_mean(way.test.target, prior=target),
+        "kept": paired_difference(way.test.source, start.test.source, prior=source),
+        "gained": paired_difference(way.test.target, start.test.target, prior=target),
+        "to_reference": paired_difference(way.test.target, reference.test.target, prior=target),
     }
 
 

@@ -22,6 +22,7 @@ from frugalseg.selection.coresets import load, take
 from frugalseg.statistics.comparisons import Comparison, compare
 from frugalseg.statistics.intervals import Estimate, crossed_mean
 from frugalseg.statistics.learning_curve import Forecast, amount_to_reach, area_under_curve, forecast
+from frugalseg.statistics.seed_variance import Prior
 from frugalseg.study.experiments import curve_chains, curve_models
 from frugalseg.study.lineage import Model
 from frugalseg.study.metrics import metric_of
@@ -50,7 +51,8 @@ class Found:
     """What is said of a learning curve.
 
     `scores` are the means of the chains, `forecasts` go by unit, `comparisons` hold every chain but the last against the last;
-    `area` is that under the curve over the logarithm of the images, `reach` the images that bring 95 % of the score of all.
+    `area` is that under the curve over the logarithm of the images, `reach` the images that bring 95 % of the score of all;
+    `replicated` models say how much seeds vary, 0 where too few do.
     """
 
     measured: MeasuredCurve
@@ -59,6 +61,7 @@ class Found:
     comparisons: Mapping[str, Comparison]
     area: Estimate
     reach: Estimate
+    replicated: int = 0
 
     @property
     def saturated_from(self) -> int | None:
@@ -75,7 +78,7 @@ def answer(asked: Asked) -> Answer:
     metrics = {model: path for (model, _), path in asked.metrics.items()}
     bins, (patches,), (images,) = asked.settings["bins"], files["patches"], files["images"]
     measured = read_curve(block, metrics, files["coresets"], patches, images, bins)
-    found = decide(measured, block, np.random.default_rng(0))
+    found = decide(measured, block, np.random.default_rng(0), asked.seeds_on(block["test"], block["metric"]).prior)
     said = sentences(found, block)
     return Answer(
         table=to_table(found),
@@ -129,20 +132,24 @@ def image_shares(images: pd.Series) -> pd.Series:
     return pd.Series(1 / images.map(images.value_counts()).to_numpy(), index=images)
 
 
-def decide(measured: MeasuredCurve, block: Mapping[str, Any], generator: np.random.Generator) -> Found:
+def decide(
+    measured: MeasuredCurve, block: Mapping[str, Any], generator: np.random.Generator, prior: Prior | None = None
+) -> Found:
     """Work out what a learning curve says; `generator` draws seeds and images anew."""
     scores, images = measured.scores, measured.amounts["images"].to_numpy()
+    margin, options = block["margin"], {"prior": prior, "draws": block["draws"]}
     forecasts = {
-        unit: forecast(measured.amounts[unit].to_numpy(), scores, block["margin"], generator, draws=block["draws"])
-        for unit in _UNITS
+        unit: forecast(measured.amounts[unit].to_numpy(), scores, margin, generator, **options) for unit in _UNITS
     }
+    smaller = dict(zip(measured.chains[:-1], scores[:-1], strict=True))
     return Found(
         measured=measured,
-        scores=tuple(map(crossed_mean, scores)),
+        scores=tuple(crossed_mean(values, prior=prior) for values in scores),
         forecasts=forecasts,
-        comparisons=compare(dict(zip(measured.chains[:-1], scores[:-1], strict=True)), scores[-1], block["margin"]),
-        area=area_under_curve(images, scores),
-        reach=amount_to_reach(images, scores, generator, draws=block["draws"]),
+        comparisons=compare(smaller, scores[-1], margin, prior=prior),
+        area=area_under_curve(images, scores, prior=prior),
+        reach=amount_to_reach(images, scores, generator, **options),
+        replicated=prior.models if prior else 0,
     )
 
 

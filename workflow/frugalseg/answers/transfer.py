@@ -17,6 +17,7 @@ from frugalseg.answers.transfer_figure import draw_transfer
 from frugalseg.chains import parse
 from frugalseg.reporting import prose
 from frugalseg.reporting.formats import with_ends
+from frugalseg.statistics.seed_variance import Prior
 from frugalseg.statistics.transfer import ChainScores, Scores, Transfer, compare_ends, transfer
 from frugalseg.study.lineage import Model
 from frugalseg.study.metrics import metric_of
@@ -39,12 +40,17 @@ class Followed:
     name: str
     scores: ChainScores
     found: Transfer
+    priors: Mapping[str, Prior] | None = None
 
 
 def answer(asked: Asked) -> Answer:
     """What is forgotten along the chains; of the settings ``recipes`` is used, for what a stage goes on from."""
     block = asked.block
-    paths = follow(block, transfer_rows(block, asked.settings["recipes"]), asked.metrics)
+    known = {test: asked.seeds_on(test, block["metric"]) for test in {test for _, test in asked.metrics}}
+    priors = (
+        {test: seeds.prior for test, seeds in known.items()} if all(seeds.prior for seeds in known.values()) else {}
+    )
+    paths = follow(block, transfer_rows(block, asked.settings["recipes"]), asked.metrics, priors)
     said = sentences(block, paths)
     return Answer(
         table=to_table(paths),
@@ -56,10 +62,16 @@ def answer(asked: Asked) -> Answer:
 
 
 def follow(
-    block: Mapping[str, Any], rows: Mapping[str, Sequence[Sequence[Model]]], metrics: Mapping[Score, str | Path]
+    block: Mapping[str, Any],
+    rows: Mapping[str, Sequence[Sequence[Model]]],
+    metrics: Mapping[Score, str | Path],
+    priors: Mapping[str, Prior] | None = None,
 ) -> list[Followed]:
-    """Read the scores along every chain and sum them up; `rows` are chain -> for every seed, the models of its rows."""
-    return [followed(block, chain, read_chain(block, chain, seeds, metrics)) for chain, seeds in rows.items()]
+    """Read the scores along every chain and sum them up; `rows` are chain -> for every seed, the models of its rows.
+
+    `priors` of seed variances go by test set.
+    """
+    return [followed(block, chain, read_chain(block, chain, seeds, metrics), priors) for chain, seeds in rows.items()]
 
 
 def read_chain(
@@ -70,12 +82,14 @@ def read_chain(
     return ChainScores(learned, {test: _read_scores(seeds, test, metrics, block["metric"]) for test in learned})
 
 
-def followed(block: Mapping[str, Any], chain: str, scores: ChainScores) -> Followed:
+def followed(
+    block: Mapping[str, Any], chain: str, scores: ChainScores, priors: Mapping[str, Prior] | None = None
+) -> Followed:
     """A chain with the names of its rows and its sums."""
-    stages = [str(stage) for stage in parse(chain).stages]
+    stages, found = [str(stage) for stage in parse(chain).stages], transfer(scores, priors)
     if block["reference"] == "start":
-        return Followed(chain, stages, f"from {stages[0]}: {' → '.join(stages[1:])}", scores, transfer(scores))
-    return Followed(chain, ["untrained", *stages], " → ".join(stages), scores, transfer(scores))
+        return Followed(chain, stages, f"from {stages[0]}: {' → '.join(stages[1:])}", scores, found, priors)
+    return Followed(chain, ["untrained", *stages], " → ".join(stages), scores, found, priors)
 
 
 def to_table(paths: Sequence[Followed]) -> pd.DataFrame:
@@ -125,6 +139,7 @@ def _values(block: Mapping[str, Any], paths: Sequence[Followed]) -> dict[str, An
         "orders": list(_orders(paths)),
         "joins": any(_joins(path) for path in paths),
         "seeds": paths[0].scores.seeds,
+        "replicated": min((prior.models for prior in (paths[0].priors or {}).values()), default=0),
         "images": [f"{count:,} of {test}" for test, count in images.items()],
         "metric": metric.name,
         "short": metric.short,
@@ -149,7 +164,7 @@ def _orders(paths: Sequence[Followed]) -> Iterator[dict[str, Any]]:
         members = list(group)
         if len(members) < 2:
             continue
-        differences = compare_ends([path.scores for path in members])
+        differences = compare_ends([path.scores for path in members], members[0].priors)
         best = max(range(len(members)), key=lambda rank: members[rank].found.average.value)
         leads = {other: gap for (better, other), gap in differences.items() if better == best}
         nearest = min(leads, key=lambda other: leads[other].value)

@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from frugalseg.statistics.intervals import Estimate, crossed_contrast
+from frugalseg.statistics.intervals import Crossed, Estimate, crossed_contrast
+from frugalseg.statistics.more_runs import Needed, needed
 from frugalseg.statistics.ratios import crossed_ratio, independent_difference
 from frugalseg.statistics.seed_variance import Prior
 from frugalseg.study.claims import ROLES
 
 Verdict = Literal["supported", "refuted", "undecided"]
-Fault = Literal["nothing learnt", "nothing to lose", "nothing lost", "start uncertain", "loss uncertain"]
+Fault = Literal["nothing learnt", "nothing to lose", "nothing lost", "start uncertain", "loss uncertain", "one seed"]
 
 #: Kind -> weights of the parts' means, above and, for ratios, below the line.
 _WEIGHTS: dict[str, tuple[dict[str, float], dict[str, float]]] = {
@@ -76,6 +77,26 @@ def measure(
     return Effect(estimate)
 
 
+def more_runs(
+    kind: str, scores: Mapping[str, ArrayLike], claim: Mapping[str, Any], prior: Prior | None = None
+) -> Needed:
+    """How many more seeds of its models or test images would decide a claim, if means stayed as they are.
+
+    Nothing is said of an asymmetry, whose directions have images of their own.
+    """
+    if kind == "asymmetry":
+        return Needed()
+    above, below = ([weights.get(role, 0.0) for role in ROLES[kind]] for weights in _WEIGHTS[kind])
+    models = Crossed([scores[role] for role in ROLES[kind]], prior)
+    bound = claim.get("at_least", claim.get("at_most"))
+    if bound is None:
+        # The nearer end of the margin.
+        bound = math.copysign(claim["margin"], models.contrast(above).value)
+    if not any(below):
+        return needed(models, above, bound)
+    return needed(models, [a - bound * b for a, b in zip(above, below, strict=True)])
+
+
 def effect_of_means(kind: str, means: Mapping[str, float]) -> float:
     """The effect that :func:`measure` describes, of means that are printed somewhere; NaN where there is no such effect."""
     if kind == "asymmetry":
@@ -98,7 +119,7 @@ def judge(effect: Effect, claim: Mapping[str, Any]) -> Verdict:
     2.5 % each ask for (Schuirmann 1987), and ``different`` where it lies beyond, above or below.
     """
     low, high = effect.estimate.low, effect.estimate.high
-    if math.isnan(effect.estimate.value):
+    if math.isnan(effect.estimate.value) or effect.fault == "one seed":
         return "undecided"
     if "at_least" in claim:
         return _side(low >= claim["at_least"], high < claim["at_least"])
