@@ -242,8 +242,8 @@ def test_the_answer_in_words(study):
         "Against the start, naive loses 0.50 (0.49 to 0.50) on fluo and gains 0.40 (0.40 to 0.42) on histo."
     )
     assert front == (
-        "On the Pareto front of the test images lie, from the least fluo kept to the most, naive, replay and the start. One of "
-        "them beats the other one, by the means: where intervals overlap, the order is not certain."
+        "The Pareto front on the test images is naive, replay and the start, from the least fluo kept to the most. One of them "
+        "beats the other one, by the means: where intervals overlap, the order is not certain."
     )
     assert second == "On the tuning images the start comes next, 0.160 behind."
     assert better_not == "On the tuning images the best of naive and in between is no better than the start itself."
