@@ -12,7 +12,7 @@ from frugalseg.runtime.literals import literals, members
 
 def test_selectors_and_networks_are_the_modules_with_words():
     assert members("selection").keys() == {"dq", "few", "herding", "kcenter", "random", "typicality", "uncertainty"}
-    assert members("models").keys() == {"cmunext", "cpnet", "tinyunet", "ucell", "unet", "unext"}
+    assert members("models").keys() == {"cmunext", "cpnet", "cpsam", "tinyunet", "ucell", "unet", "unext"}
 
 
 def test_what_is_read_is_what_the_module_has():
@@ -49,7 +49,11 @@ def test_a_network_is_imported_when_it_is_built_and_no_other():
         "print(*sorted(name for name in sys.modules if name.startswith(('frugalseg.models.', 'frugalseg.selection.'))))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["frugalseg.models._lightweight", "frugalseg.models.unext"]
+    assert done.stdout.split() == [
+        "frugalseg.models._initial",
+        "frugalseg.models._lightweight",
+        "frugalseg.models.unext",
+    ]
 
 
 def test_a_module_that_is_not_there_is_named():

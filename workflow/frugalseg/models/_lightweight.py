@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from frugalseg.models._initial import draw_weights
 
 
 class Lightweight(nn.Module):
@@ -54,7 +55,7 @@ class Lightweight(nn.Module):
         self.add_layers()
         self.head = nn.Conv2d(self.widths[0], out_channels, 1)
         if generator is not None:
-            _draw_weights(self, generator)
+            draw_weights(self, generator)
 
     def add_layers(self) -> None:
         """Make the layers before the head."""
@@ -75,13 +76,3 @@ class Lightweight(nn.Module):
                 f"images of {height} x {width} pixels do not fit the network: sides must be multiples of {self.stride}; "
                 "change the crop or pad the images"
             )
-
-
-def _draw_weights(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of all convolutions anew, in the order of the modules: uniform in +-1 / sqrt(fan_in)."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            bound = 1 / math.sqrt(module.weight[0].numel())
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-            if module.bias is not None:
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frugalseg.models._initial import draw_weights
+
 METHODS = "The residual U-Net of Cellpose [@cellpose] with {{ widths | map('string') | listing }} channels"
 CITES = {
     "cellpose": "Stringer, Wang, Michaelos & Pachitariu 2021, Cellpose: a generalist algorithm for cellular segmentation, Nature "
@@ -88,7 +90,7 @@ class CPNet(nn.Module):
         self.register_buffer("diam_mean", torch.full((1,), 30.0))
         self.register_buffer("diam_labels", torch.full((1,), 30.0))
         if generator is not None:
-            _initialise(self, generator)
+            draw_weights(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """Flow y, flow x and logit (B, out_channels, H, W) of normalised images (B, in_channels, H, W)."""
@@ -188,11 +190,3 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 def _numbered(name: str, modules: Iterable[nn.Module]) -> nn.ModuleDict:
     return nn.ModuleDict({f"{name}_{number}": module for number, module in enumerate(modules)})
-
-
-def _initialise(network: nn.Module, generator: torch.Generator) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            bound = 1 / math.sqrt(module.weight[0].numel())
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(module.bias, -bound, bound, generator=generator)

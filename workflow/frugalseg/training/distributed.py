@@ -110,6 +110,8 @@ class SharedNetwork(nn.Module):
         super().__init__()
         if getattr(network, "halting", 0):
             raise ValueError("halting takes images out of a batch, which several GPUs share; leave out 'halting'")
+        if getattr(network, "drop", 0):
+            raise ValueError("blocks are skipped image by image, which several GPUs share; set 'drop' to 0")
         if batch % processes():
             raise ValueError(
                 f"a batch of {batch} patches does not divide among {processes()} GPUs; change the recipe's batch, "

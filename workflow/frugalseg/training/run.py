@@ -85,8 +85,11 @@ class Run:
         self.optimiser = optimiser.build(recipe, trained)
         self.average = WeightAverage(trained, recipe.average) if recipe.average else None
         self.feed = Feed(self.sampler, self.generator, partial(self._augment, generator=self.generator), self.steps)
-        halting = torch.Generator().manual_seed(seed)
-        self.supervision = Supervision(self.feed, model, self.network, self._predict, halting)
+        # What a network draws itself in training: which of its blocks are skipped, or which images go on though they may halt.
+        self.draws = torch.Generator().manual_seed(seed)
+        if hasattr(model, "draws"):
+            model.draws = self.draws
+        self.supervision = Supervision(self.feed, model, self.network, self._predict, self.draws)
         self.step = 0
         self.rows: list[list[float]] = []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
