@@ -6,18 +6,18 @@
 #   training    a chain names a model: parent checkpoint + subsets -> model
 #   evaluation  model -> metrics of every test image
 #   widths      untrained networks of every width -> scores -> a choice, and its proof by training
-#   reporting   metrics -> tables, figures
-#   answers     metrics -> what the study says to the person who ran it: how many more images, how to keep the old, what is
-#               forgotten along a path, which claims hold
+#   answers     a question and the scores of its models -> table, figure and words
+#   reporting   methods, costs, versions, and all of it on one page
 #
-# An experiment of the config is a target of its own: snakemake forgetting
+# A question of the study is a target of its own: snakemake forgetting
 import gc
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from frugalseg.study.load import ConfigError, complete, read
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 
 min_version("9.0")
 
@@ -36,7 +36,7 @@ if "study" not in config:
 
 
 try:
-    completed = complete(read(config, ROOT), root=ROOT, files=workflow.configfiles)
+    completed = complete(config, root=ROOT, files=workflow.configfiles)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
@@ -54,14 +54,15 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs/data.smk"
 include: "workflow/rules/inputs/coresets.smk"
 include: "workflow/rules/inputs/models.smk"
+include: "workflow/rules/inputs/answers.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/coresets.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/widths.smk"
-include: "workflow/rules/reporting.smk"
 include: "workflow/rules/answers.smk"
+include: "workflow/rules/reporting.smk"
 
 
 wildcard_constraints:
@@ -71,44 +72,23 @@ wildcard_constraints:
     recipe=one_of(config["recipes"]),
     chain=chains.CHAIN,
     seed="[0-9]+",
-    experiment=one_of(config["experiments"]),
-    scan=one_of(config["widths"]),
-    curve=one_of(config["learning_curves"]),
-    keeping=one_of(config["keeping"]),
-    transfer=one_of(config["transfers"]),
 
 
 rule all:
     default_target: True
     input:
-        collect("<results>/tables/{experiment}.md", experiment=config["experiments"]),
-        collect("<results>/tables/{scan}.md", scan=config["widths"]),
-        collect("<results>/tables/{answer}.md", answer=answers.answer_names(config)),
-        collect("<results>/figures/{figure}.png", figure=figures_of(config)),
+        collect("<results>/tables/{table}.md", table=[*TABLES, *METHODS]),
+        collect("<results>/figures/{figure}.png", figure=FIGURES),
         "<results>/answers.html",
-        "<results>/tables/patches.md",
-        "<results>/tables/methods.md",
-        "<results>/tables/versions.md",
-        "<results>/tables/costs.md",
         "<results>/ro-crate-metadata.json",
 
 
-# Each experiment as a target: its table and, where it has one, its figure.
-for name, experiment in config["experiments"].items():
+# Each question as a target: its table and, where it has one, its figure.
+for name in ANSWERS:
 
     rule:
         name:
             name
         input:
             f"<results>/tables/{name}.md",
-            f"<results>/figures/{name}.png" if "figure" in experiment else [],
-
-
-for name in [*config["widths"], *answers.answer_names(config)]:
-
-    rule:
-        name:
-            name
-        input:
-            f"<results>/tables/{name}.md",
-            f"<results>/figures/{name}.png",
+            f"<results>/figures/{name}.png" if name in FIGURES else [],

@@ -24,7 +24,7 @@ from frugalseg.statistics.comparisons import equivalence
 from frugalseg.statistics.effects import effect_of_means, measure
 from frugalseg.statistics.intervals import Estimate, crossed_difference, crossed_mean
 from frugalseg.statistics.learning_curve import amount_to_reach, area_under_curve, forecast
-from frugalseg.study.claims import ROLES
+from frugalseg.study.kinds.claim import ROLES
 from report import write_csv, write_text
 
 Row = dict[str, object]

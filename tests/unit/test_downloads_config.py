@@ -7,8 +7,10 @@ import shutil
 
 import pytest
 import yaml
+from studies import demo
 
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 
 DATASET = {
     "title": "Mine",
@@ -25,11 +27,8 @@ FORM = {"by_hand": {"page": "https://example.org/form", "steps": "Fill in the fo
 @pytest.fixture
 def study(root, tmp_path):
     """Complete the default study with a dataset ``mine`` of these downloads in the place of cyto."""
-    for folder in ("workflow/schemas", "config/datasets"):
-        (tmp_path / folder).mkdir(parents=True)
-        for file in (root / folder).glob("*.yaml"):
-            shutil.copy(file, tmp_path / folder)
-    config = yaml.safe_load((root / "config/base.yaml").read_text())
+    shutil.copytree(root / "config/datasets", tmp_path / "config/datasets")
+    config = demo(root)
 
     def study(downloads, **features):
         description = {**DATASET, "downloads": downloads}
@@ -37,8 +36,9 @@ def study(root, tmp_path):
         changed = copy.deepcopy(config)
         changed["datasets"]["cyto"] = "mine"
         changed["features"] |= features
+        questions = changed["questions"].items()
+        changed["questions"] = {name: block for name, block in questions if block["kind"] != "claim"}
         changed["data_root"] = "/scratch"
-        changed["claims"] = None
         return complete(changed, root=tmp_path)
 
     study.root = tmp_path
@@ -78,11 +78,11 @@ def test_weights_with_a_fault_are_told(study):
     [
         ("a.zip", {"unpack": "train"}, "needs 'urls' or 'by_hand', and only one of them"),
         ("a.zip", FILE | FORM, "needs 'urls' or 'by_hand', and only one of them"),
-        ("a.zip", FILE | {"unpack": "../train"}, "A relative path that does not leave the root folder"),
-        ("a.zip", FILE | {"folder": "/train"}, "A relative path that does not leave the root folder"),
-        ("a.zip", FILE | {"folder": "x/../../train"}, "A relative path that does not leave the root folder"),
+        ("a.zip", FILE | {"unpack": "../train"}, "a relative path that does not leave the root folder"),
+        ("a.zip", FILE | {"folder": "/train"}, "a relative path that does not leave the root folder"),
+        ("a.zip", FILE | {"folder": "x/../../train"}, "a relative path that does not leave the root folder"),
         ("a.zip", FILE | {"urls": ["ftp://example.org/a.zip"]}, "ftp://example.org/a.zip"),
-        ("a.zip", FILE | {"sha256": "abc"}, "Sixty-four lowercase hexadecimal digits"),
+        ("a.zip", FILE | {"sha256": "abc"}, "sixty-four lowercase hexadecimal digits"),
         ("a.zip", FILE | {"url": "https://example.org"}, "did you mean 'urls'?"),
         ("../a.zip", FILE, "'../a.zip'"),
     ],
@@ -97,7 +97,7 @@ def test_a_wrong_download_is_told(study, name, block, message):
 def test_drawn_images_have_no_downloads(study):
     file = study.root / "config/datasets/synthetic_histo.yaml"
     file.write_text(file.read_text() + "downloads: {a.zip: {urls: ['https://example.org/a.zip']}}\n")
-    with pytest.raises(ConfigError, match=r"synthetic_histo\.yaml: .* does not go with the keys beside it"):
+    with pytest.raises(ConfigError, match=r"synthetic_histo\.yaml: downloads means nothing to the source 'synthetic'"):
         study({"a.zip": FILE})
 
 

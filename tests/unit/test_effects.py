@@ -10,7 +10,7 @@ import pytest
 from frugalseg.statistics.effects import Effect, effect_of_means, judge, measure
 from frugalseg.statistics.intervals import Estimate, crossed_difference
 from frugalseg.statistics.ratios import crossed_ratio, independent_difference
-from frugalseg.study.claims import ROLES
+from frugalseg.study.kinds.claim import ROLES
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -114,7 +114,7 @@ def test_what_is_not_there_has_no_effect(kind, means, fault):
     assert effect.fault == fault
     assert math.isnan(effect.estimate.value)
     bound = {"margin": 0.1} if kind in ("equal", "different") else {"at_most": 9}
-    assert judge(effect, {"kind": kind, **bound}) == "undecided"
+    assert judge(effect, {"effect": kind, **bound}) == "undecided"
 
 
 def test_of_a_loss_that_may_be_none_no_share_can_be_told():
@@ -123,7 +123,7 @@ def test_of_a_loss_that_may_be_none_no_share_can_be_told():
     effect = measure("recovery", {"before": before, "after": after, "restored": restored})
     assert effect.fault == "loss uncertain"
     assert (effect.estimate.low, effect.estimate.high) == (-math.inf, math.inf)
-    assert judge(effect, {"kind": "recovery", "at_least": 0.8}) == "undecided"
+    assert judge(effect, {"effect": "recovery", "at_least": 0.8}) == "undecided"
     rare = np.array([[0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0.4]])
     assert measure("loss", {"before": rare, "after": 0 * rare}).fault == "start uncertain"
 
@@ -131,20 +131,20 @@ def test_of_a_loss_that_may_be_none_no_share_can_be_told():
 @pytest.mark.parametrize(
     ("bound", "ends", "expected"),
     [
-        ({"kind": "gain", "at_least": 0.1}, (0.1, 0.3), "supported"),
-        ({"kind": "gain", "at_least": 0.1}, (-0.3, 0.09), "refuted"),
-        ({"kind": "gain", "at_least": 0.1}, (0.0, 0.1), "undecided"),
-        ({"kind": "loss", "at_most": 0.1}, (-0.2, 0.1), "supported"),
-        ({"kind": "loss", "at_most": 0.1}, (0.11, 0.3), "refuted"),
-        ({"kind": "loss", "at_most": 0.1}, (0.0, 0.3), "undecided"),
-        ({"kind": "equal", "margin": 0.1}, (-0.09, 0.09), "supported"),
-        ({"kind": "equal", "margin": 0.1}, (-0.3, -0.11), "refuted"),
-        ({"kind": "equal", "margin": 0.1}, (0.11, 0.3), "refuted"),
-        ({"kind": "equal", "margin": 0.1}, (-0.11, 0.05), "undecided"),
-        ({"kind": "different", "margin": 0.1}, (-0.3, -0.11), "supported"),
-        ({"kind": "different", "margin": 0.1}, (0.11, 0.3), "supported"),
-        ({"kind": "different", "margin": 0.1}, (-0.09, 0.09), "refuted"),
-        ({"kind": "different", "margin": 0.1}, (-0.2, 0.2), "undecided"),
+        ({"effect": "gain", "at_least": 0.1}, (0.1, 0.3), "supported"),
+        ({"effect": "gain", "at_least": 0.1}, (-0.3, 0.09), "refuted"),
+        ({"effect": "gain", "at_least": 0.1}, (0.0, 0.1), "undecided"),
+        ({"effect": "loss", "at_most": 0.1}, (-0.2, 0.1), "supported"),
+        ({"effect": "loss", "at_most": 0.1}, (0.11, 0.3), "refuted"),
+        ({"effect": "loss", "at_most": 0.1}, (0.0, 0.3), "undecided"),
+        ({"effect": "equal", "margin": 0.1}, (-0.09, 0.09), "supported"),
+        ({"effect": "equal", "margin": 0.1}, (-0.3, -0.11), "refuted"),
+        ({"effect": "equal", "margin": 0.1}, (0.11, 0.3), "refuted"),
+        ({"effect": "equal", "margin": 0.1}, (-0.11, 0.05), "undecided"),
+        ({"effect": "different", "margin": 0.1}, (-0.3, -0.11), "supported"),
+        ({"effect": "different", "margin": 0.1}, (0.11, 0.3), "supported"),
+        ({"effect": "different", "margin": 0.1}, (-0.09, 0.09), "refuted"),
+        ({"effect": "different", "margin": 0.1}, (-0.2, 0.2), "undecided"),
     ],
 )
 def test_the_whole_interval_decides(bound, ends, expected):
@@ -156,7 +156,7 @@ def test_verdicts_follow_known_effects(true_gain, expected):
     verdicts = [
         judge(
             measure("gain", parts("gain", 0.5, 0.5 + true_gain, spread=0.05, source=generator(number))),
-            {"kind": "gain", "at_least": 0.1},
+            {"effect": "gain", "at_least": 0.1},
         )
         for number in range(200)
     ]

@@ -6,7 +6,7 @@ import pytest
 from frugalseg.answers.experiment import add_costs, costs_of
 from frugalseg.models.cost import forward_flops, parameters
 from frugalseg.reporting.formats import value_text
-from frugalseg.study.experiments import cost_fields, costed_recipes
+from frugalseg.study.kinds.experiment import cost_fields, costed_recipes
 from frugalseg.training.stage import build_network
 
 BLOCK = {"target": "flows", "channels": 2, "widths": [4, 8], "crop": 32, "batch": 2}

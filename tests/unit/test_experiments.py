@@ -2,7 +2,8 @@
 
 import pytest
 
-from frugalseg.study.experiments import expand, models, requests
+from frugalseg.study.kinds import study_models
+from frugalseg.study.kinds.experiment import expand, requests
 from frugalseg.study.lineage import child_of, made_from, parent_of, trained_as
 
 EXPERIMENT = {
@@ -35,7 +36,14 @@ def test_a_pattern_stands_for_every_combination_of_its_lists():
 
 
 def test_each_model_is_listed_once_whatever_number_of_experiments_use_it():
-    assert len(models([EXPERIMENT, EXPERIMENT])) == 4 + 2 * 2 + 1
+    questions = {name: {"kind": "experiment", **EXPERIMENT} for name in ("one", "other")}
+    study = {
+        "questions": questions,
+        "figures": {},
+        "recipes": {"small": {}},
+        "selectors": {name: {"method": "few"} for name in ("dq", "kcenter", "random")},
+    }
+    assert len(study_models(study)) == 4 + 2 * 2 + 1
 
 
 def test_requests_name_every_metrics_file_in_order():

@@ -5,16 +5,17 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import yaml
 from matplotlib.figure import Figure
 from PIL import Image
+from studies import demo
 
 from frugalseg.reporting import style
 from frugalseg.reporting.front_page import front_page
 from frugalseg.reporting.inline_images import inline
 from frugalseg.reporting.page import split_at_metrics, to_html, to_inline_html
-from frugalseg.study.answers import answer_names, leading_answers
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.kinds import answer_names, leading
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 from frugalseg.study.metrics import METRICS
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -68,7 +69,8 @@ def template(root):
 
 def study(**changes):
     config = {"study": "s", "title": "How little?", "datasets": {"cyto": {"title": "Cells"}}, "figures": {}}
-    return config | {"learning_curves": {"more": {}, "more_histo": {}}} | changes
+    curves = {"more": {"kind": "learning_curve"}, "more_histo": {"kind": "learning_curve"}}
+    return config | {"questions": curves} | changes
 
 
 def answer(name, *sentences):
@@ -79,9 +81,13 @@ def everything(figure):
     """Parts of a page that has every section."""
     block = {"chains": ["cyto", "cyto_to_histo"], "tests": ["cyto"], "changed": {"from": "cyto", "to": "cyto_to_histo"}}
     config = study(
-        keeping={"keep": {}},
-        transfers={"transfer": {}},
-        claims={"saturates": {}},
+        questions={
+            "more": {"kind": "learning_curve"},
+            "more_histo": {"kind": "learning_curve"},
+            "keep": {"kind": "keeping"},
+            "transfer": {"kind": "transfer"},
+            "saturates": {"kind": "claim"},
+        },
         figures={
             "segmentations": block | {"changed": block["changed"] | {"metric": "pq"}},
             "patches": {"dataset": "cyto", "selectors": ["dq", "random"], "rate": 1},
@@ -132,10 +138,10 @@ def test_a_study_says_itself_which_answers_come_first(figure, template):
 
 def test_answers_that_nothing_gives_make_way_for_the_next():
     config = study()
-    assert answer_names(config) == leading_answers(config) == ["more", "more_histo"]
-    config = study(learning_curves={}, transfers={"a": {}, "b": {}}, claims={"c": {}})
-    assert leading_answers(config) == ["verdicts", "a", "b"]
-    assert leading_answers(study(answers=["more_histo"])) == ["more_histo"]
+    assert answer_names(config) == leading(config) == ["more", "more_histo"]
+    config = study(questions={"a": {"kind": "transfer"}, "b": {"kind": "transfer"}, "c": {"kind": "claim"}})
+    assert leading(config) == ["verdicts", "a", "b"]
+    assert leading(study(answers=["more_histo"])) == ["more_histo"]
 
 
 def test_what_is_missing_is_absent(template):
@@ -251,8 +257,7 @@ def test_large_figures_are_embedded_as_pixels_and_pictures_with_losses(tmp_path)
 
 
 def test_answers_that_come_first_are_those_of_the_study(root):
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
-    default["learning_curves"] = {"more_cyto": default["learning_curves"]["more_cyto"]}
+    default = demo(root)
     assert complete(default | {"answers": ["more_cyto"]}, root)["answers"] == ["more_cyto"]
     with pytest.raises(ConfigError, match="answers names 'more_cito', which nothing answers; did you mean 'more_cyto'"):
         complete(default | {"answers": ["more_cito"]}, root)

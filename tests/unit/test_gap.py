@@ -7,7 +7,7 @@ import pytest
 from frugalseg.answers.answer import Asked
 from frugalseg.answers.experiment import COLUMNS, add_gap_closed, answer, gap_notes, tabulate
 from frugalseg.reporting.layout import lay_out
-from frugalseg.study.experiments import expand, gaps, requests
+from frugalseg.study.kinds.experiment import expand, gaps, requests
 from frugalseg.study.metrics import OF_IMAGES
 
 EXPERIMENT = {
@@ -111,7 +111,7 @@ def test_the_readable_table_shows_it(tmp_path):
 def test_a_group_without_an_end_is_told_with_what_to_add():
     chains = [item for item in BY_RECIPE["chains"] if (item["recipe"], item["chain"]) != ("large", "histo")]
     with pytest.raises(
-        ValueError, match=r"experiments\.few\.gap: of the chains with network large none has shots all; .*"
+        ValueError, match=r"questions\.few\.gap: of the chains with network large none has shots all; .*"
     ):
         gaps("few", {**BY_RECIPE, "chains": chains})
     with pytest.raises(ValueError, match=r"with 'fields: \{shots: 0, network: small\}'"):

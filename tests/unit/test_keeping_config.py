@@ -3,13 +3,14 @@
 import copy
 
 import pytest
-import yaml
+from studies import demo
 
 from frugalseg.plan.models import requested_models
 from frugalseg.reporting.records import models_of
-from frugalseg.study.arms import candidates_of, keeping_requests, start_of
-from frugalseg.study.experiments import study_models
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.kinds import scores_of, study_models, tuning_datasets
+from frugalseg.study.kinds.keeping import candidates_of, start_of
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 
 RECIPES = {
     "pulled": {"like": "small", "parent": "small", "keep": {"method": "l2sp", "strength": 0.3}},
@@ -20,6 +21,7 @@ RECIPES = {
 }
 REPLAY = "cyto_to_histo+cyto@dq5x25"
 BLOCK = {
+    "kind": "keeping",
     "title": "Learn histo, keep cyto",
     "start": "cyto",
     "source": "cyto",
@@ -36,24 +38,23 @@ BLOCK = {
 
 
 def completed(root, tuning=3, name="keep_cyto", arms=None, **changes):
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
+    default = demo(root)
     default["recipes"] |= RECIPES
     default["tuning"] = tuning
-    default["keeping"] = {name: copy.deepcopy(BLOCK) | changes}
-    default["keeping"][name]["arms"] |= arms or {}
+    default["questions"][name] = copy.deepcopy(BLOCK) | changes
+    default["questions"][name]["arms"] |= arms or {}
     return complete(default, root)
 
 
 def test_a_study_without_it_needs_no_tuning_images(root):
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
-    default.pop("keeping", None)
-    default.pop("tuning", None)
-    assert complete(default, root)["keeping"] == {}
+    default = demo(root)
+    questions = {name: block for name, block in default["questions"].items() if block["kind"] != "keeping"}
+    assert not tuning_datasets(complete(default | {"questions": questions, "tuning": 0}, root))
 
 
 def test_models_are_known_to_the_study_to_the_plan_and_to_the_records(root):
     config = completed(root)
-    block = config["keeping"]["keep_cyto"]
+    block = config["questions"]["keep_cyto"]
     assert (block["metric"], block["source_weight"]) == ("pq", 0.5)
     planned = requested_models(config)["keep_cyto"]
     assert planned[:2] == [("small", "cyto", 0), ("small", "cyto", 1)]
@@ -68,8 +69,8 @@ def test_models_are_known_to_the_study_to_the_plan_and_to_the_records(root):
 
 
 def test_every_model_is_scored_on_both_datasets_and_on_no_other(root):
-    block = completed(root)["keeping"]["keep_cyto"]
-    requests = list(keeping_requests(block))
+    block = completed(root)["questions"]["keep_cyto"]
+    requests = scores_of(block, {})
     assert requests[:3] == [
         (("small", "cyto", 0), "cyto"),
         (("small", "cyto", 0), "histo"),
@@ -79,7 +80,7 @@ def test_every_model_is_scored_on_both_datasets_and_on_no_other(root):
 
 
 def test_titles_say_which_candidate(root):
-    block = completed(root)["keeping"]["keep_cyto"]
+    block = completed(root)["questions"]["keep_cyto"]
     titles = [candidate.title for candidate in candidates_of(block)]
     assert titles[2:6] == [
         "replay (a quarter)",
@@ -95,16 +96,15 @@ def test_titles_say_which_candidate(root):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tuning": 0}, "keeping.keep_cyto chooses by tuning images, and none are kept; give the config's 'tuning'"),
-        ({"source": "cito"}, "keeping.keep_cyto.source is the unknown dataset 'cito'; did you mean 'cyto'?"),
-        ({"target": "histoo"}, "keeping.keep_cyto.target is the unknown dataset 'histoo'; did you mean 'histo'?"),
+        ({"tuning": 0}, "questions.keep_cyto chooses by tuning images, and none are kept; give the study's 'tuning'"),
+        ({"source": "cito"}, "questions.keep_cyto.source is the unknown dataset 'cito'; did you mean 'cyto'?"),
+        ({"target": "histoo"}, "questions.keep_cyto.target is the unknown dataset 'histoo'; did you mean 'histo'?"),
         ({"target": "cyto"}, "source and target are both 'cyto'; there is nothing to keep"),
-        ({"metric": "hd95"}, "keeping.keep_cyto.metric is 'hd95'; choose a score from 0 to 1"),
-        ({"source_weight": 1.5}, "keeping.keep_cyto.source_weight is 1.5"),
+        ({"metric": "hd95"}, "questions.keep_cyto.metric is 'hd95'; choose a score from 0 to 1"),
+        ({"source_weight": 1.5}, "questions.keep_cyto.source_weight is 1.5"),
         ({"start": "cito"}, "chain 'cito' names the unknown dataset 'cito'; did you mean 'cyto'?"),
         ({"recipe": "smal"}, "the start names the unknown recipe 'smal'; did you mean 'small'?"),
-        ({"name": "redundancy"}, "there is a block of this name in experiments; choose another"),
-        ({"sourse": "cyto"}, "unknown key 'sourse' in keeping.keep_cyto; did you mean 'source'?"),
+        ({"sourse": "cyto"}, "unknown key 'sourse' in questions.keep_cyto; did you mean 'source'?"),
         (
             {"arms": {"replay": [{"chain": REPLAY}]}},
             "give all arms the same number of candidates (now: 'naive' 2, 'replay' 1, 'in between' 2, 'joint' 2)",
@@ -136,7 +136,7 @@ def test_titles_say_which_candidate(root):
         ),
         (
             {"arms": {"replay": [{"chain": "cyto_too_histo"}, {"chain": REPLAY}]}},
-            "keeping.keep_cyto.arms.replay: chain 'cyto_too_histo'",
+            "questions.keep_cyto.arms.replay: chain 'cyto_too_histo'",
         ),
     ],
 )

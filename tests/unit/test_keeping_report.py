@@ -13,7 +13,7 @@ from frugalseg.answers.keeping import answer, cost, decide, read_ways, sentences
 from frugalseg.answers.keeping_figure import draw_trade_off
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean
-from frugalseg.study.arms import START, Candidate, candidates_of, keeping_requests
+from frugalseg.study.kinds.keeping import START, Candidate, candidates_of, keeping_requests
 
 CHAIN, REPLAY = "fluo_to_histo", "fluo_to_histo+fluo@dq5x25"
 #: Recipe and chain -> score on fluo and on histo. The slow recipe is better on tuning images, see TUNING.

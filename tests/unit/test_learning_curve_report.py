@@ -21,7 +21,7 @@ from frugalseg.selection import select
 from frugalseg.selection.coresets import save
 from frugalseg.statistics.intervals import Estimate
 from frugalseg.statistics.learning_curve import Doubling, Forecast
-from frugalseg.study.experiments import curve_chains, curve_models
+from frugalseg.study.kinds.learning_curve import curve_chains, curve_models
 
 CELLS = [10 * (number + 1) for number in range(32)]
 #: Patches of each image: two of some, three of the others.

@@ -4,14 +4,17 @@ import re
 
 import pytest
 import yaml
+from studies import demo
 
 from frugalseg.reporting.formats import listing, number, plain, plural
 from frugalseg.reporting.methods import papers, to_markdown
-from frugalseg.study.load import complete, layer
+from frugalseg.study.load import complete
+from frugalseg.study.recipe import laid_over
 
 
 def study(root, path=None, **changes):
-    return complete(layer(yaml.safe_load((root / (path or "config/base.yaml")).read_text()), changes), root)
+    default = yaml.safe_load((root / path).read_text()) if path else demo(root)
+    return complete(laid_over(default, changes), root)
 
 
 STUDIES = [None, "config/studies/published.yaml", "config/studies/real.yaml", "tests/workflow/tiny.yaml"]
@@ -77,7 +80,7 @@ def test_what_keeps_the_old_is_told(root):
     recipes = {name: {**small, "parent": "small", "keep": keep} for name, keep in ways.items()}
     recipes["between"] = {**small, "interpolate": {"recipe": "small", "alpha": 0.25}}
     chains = ["cyto_to_histo", *({"chain": "cyto_to_histo", "recipe": name} for name in recipes)]
-    text = to_markdown(study(root, recipes=recipes, experiments={"forgetting": {"chains": chains}}))
+    text = to_markdown(study(root, recipes=recipes, questions={"forgetting": {"chains": chains}}))
     for part in (
         "With the recipe *pulled*, models of *small* were fine-tuned with all weights pulled towards the parent's (L2-SP; Li, ",
         "consolidation (Kirkpatrick et al. 2017) of a strength of 20, by proximal steps, the Fisher information from 64 patches",
@@ -104,7 +107,7 @@ def test_selectors_by_features_are_told_with_their_features(root):
         study(
             root,
             selectors={"herding": {"method": "herding"}, "typical": {"method": "typicality", "clusters": 8}},
-            experiments={"redundancy": {"chains": ["cyto@herding10", "cyto@typical10"]}, "selectors_cyto": None},
+            questions={"redundancy": {"chains": ["cyto@herding10", "cyto@typical10"]}},
         )
     )
     assert "Patches were compared by the mean over all tokens" in text
@@ -122,19 +125,8 @@ def test_numbers_follow_the_config(root):
 
 
 def test_what_a_study_does_not_do_is_not_told(root):
-    experiments = yaml.safe_load((root / "config/base.yaml").read_text())["experiments"]
-    only = {name: None for name in experiments if name != "zero_shot"}
-    chains = [{"chain": "cyto", "label": "all"}]
-    plain_study = study(
-        root,
-        experiments={**only, "zero_shot": {"chains": chains, "seeds": [0]}},
-        widths={"width_cyto": None},
-        learning_curves={"more_cyto": None},
-        claims=None,
-        keeping=None,
-        transfers={"orders": None},
-        tuning=0,
-    )
+    only = demo(root)["questions"]["zero_shot"] | {"chains": [{"chain": "cyto", "label": "all"}], "seeds": [0]}
+    plain_study = complete(demo(root, questions={"zero_shot": only}, tuning=0), root)
     text = to_markdown(plain_study)
     for absent in ("**Coresets.**", "**Transfer and replay.**", "**Width.**", "Zhou et al.", "Isensee et al.", "claim"):
         assert absent not in text
@@ -168,21 +160,10 @@ CHAINS = [
 def ucell_study(root, cells=UCELL, tuned=TUNED):
     longer = {**cells, "weights": "cells", "ucell": {**cells["ucell"], "cycles": 63}}
     recipes = {"cells": cells, "tuned": tuned, "longer": longer}
-    names = yaml.safe_load((root / "config/base.yaml").read_text())["experiments"]
-    only = {name: None for name in names if name != "zero_shot"} | {
-        "zero_shot": {"chains": CHAINS, "pivot": {"rows": ["gigaflops"], "columns": ["metric"]}}
-    }
-    return study(
-        root,
-        experiments=only,
-        recipes=recipes,
-        widths={"width_cyto": None},
-        learning_curves={"more_cyto": None},
-        claims=None,
-        keeping=None,
-        transfers={"orders": None},
-        tuning=0,
-    )
+    default = demo(root, tuning=0)
+    changes = {"chains": CHAINS, "pivot": {"rows": ["gigaflops"], "columns": ["metric"]}}
+    only = {"zero_shot": default["questions"]["zero_shot"] | changes}
+    return complete(default | {"questions": only, "recipes": default["recipes"] | recipes}, root)
 
 
 def test_a_study_of_ucell(root):

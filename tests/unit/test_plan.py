@@ -14,7 +14,7 @@ from frugalseg.plan.__main__ import main, size, speeds_of, table
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
 from frugalseg.plan.features import measure_features
 from frugalseg.plan.models import folder_of, is_trained, patch_counts, requested_models, steps_of, with_parents
-from frugalseg.study.load import complete, layer
+from frugalseg.study.load import complete
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.run import Run
 from frugalseg.training.sampling import Source
@@ -60,13 +60,6 @@ def train(model, config, **changes):
     (folder / "model.pt").write_bytes(b"weights")
     used = {"recipe": config["recipes"][model[0]], "bins": config["bins"], "min_cells": config["patches"]["min_cells"]}
     (folder / "model.json").write_text(json.dumps({"config": used | changes}))
-
-
-def test_layering_merges_mappings_and_replaces_the_rest():
-    assert layer({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "d": {"e": 2}}) == {
-        "a": {"b": 1, "c": [3]},
-        "d": {"e": 2},
-    }
 
 
 def test_parents_come_first_and_each_model_once(published):
@@ -189,7 +182,7 @@ def test_a_model_of_another_recipe_is_not_done(tiny):
 def test_interpolated_models_take_no_steps_and_no_hours(tiny):
     before = costs(tiny, speeds(tiny), remaining=False)["replay"]
     tiny["recipes"]["between"] = {**tiny["recipes"]["small"], "interpolate": {"recipe": "small", "alpha": 0.5}}
-    tiny["experiments"]["replay"]["chains"].append({"chain": "cyto_to_histo", "recipe": "between", "label": "between"})
+    tiny["questions"]["replay"]["chains"].append({"chain": "cyto_to_histo", "recipe": "between", "label": "between"})
     after = costs(tiny, speeds(tiny), remaining=False)["replay"]
     assert [model for model in after.new if model not in before.new] == [("between", "cyto_to_histo", 0)]
     assert (after.steps, after.train) == (before.steps, before.train)

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 from frugalseg.study.questions import QuestionError, written_out
 
 KEYS = {"experiment": ["title", "chains", "lists", "figure", "seeds"]}

@@ -4,16 +4,17 @@ import copy
 import re
 
 import pytest
-import yaml
+from studies import demo
 
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 
 UCELL = {"arch": "ucell", "target": "unit_flows", "channels": 3, "crop": 64, "steps": 10, "ucell": {"hidden": 128}}
 
 
 @pytest.fixture(scope="module")
 def default(root):
-    return yaml.safe_load((root / "config/base.yaml").read_text())
+    return demo(root)
 
 
 def with_recipes(config, recipes):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-import yaml
+from studies import demo
 
-from frugalseg.study.load import ConfigError, complete
-from frugalseg.study.recipes import RecipeError, resolve
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
+from frugalseg.study.recipe import RecipeError, resolve
 
 NET = {"arch": "ucell", "steps": 10, "lr": 0.1, "ucell": {"hidden": 128, "registers": 4}}
 
@@ -27,11 +28,6 @@ def test_a_study_that_changes_a_recipe_changes_those_that_are_like_it_in_turn():
     assert resolve(recipes)["third"] == NET | {"steps": 5, "lr": 1}
     assert resolve(changed)["second"]["lr"] == 7
     assert resolve(changed)["third"] == NET | {"steps": 5, "lr": 1}
-
-
-def test_a_study_that_takes_a_recipe_away_takes_those_that_are_like_it():
-    recipes = {"net": None, "second": {"like": "net", "steps": 5}, "third": {"interpolate": {"recipe": "second"}}}
-    assert resolve(recipes) == {"net": None, "second": None, "third": None}
 
 
 def test_like_counts_before_the_recipe_whose_weights_are_taken():
@@ -61,15 +57,15 @@ def test_a_recipe_that_is_like_none_is_refused(recipes, message):
     ],
 )
 def test_the_config_says_which_recipe_is_wrong(root, other, message):
-    config = yaml.safe_load((root / "config/base.yaml").read_text())
+    config = demo(root)
     config["recipes"]["other"] = other
     with pytest.raises(ConfigError, match=re.escape(message)):
         complete(config, root)
 
 
-def test_what_a_study_takes_away_from_a_likeness_is_gone(root):
-    config = yaml.safe_load((root / "config/base.yaml").read_text())
-    config["recipes"]["other"] = {"like": "small", "steps": None, "compute": 2}
+def test_a_recipe_of_another_length_keeps_none_of_the_one_it_is_like(root):
+    config = demo(root)
+    config["recipes"]["other"] = {"like": "small", "compute": 2}
     other = complete(config, root)["recipes"]["other"]
     assert other["compute"] == 2
     assert "steps" not in other

@@ -117,7 +117,7 @@ def test_a_record_says_what_a_table_was_made_of(config):
     assert chains == ["cyto", "cyto_to_histo", "cyto_to_histo+cyto@few2x50"]
     for model in record["models"]:
         assert model["sha256"] == hashes[f"results/tiny/models/small/{model['chain']}/seed0/model.pt"]
-    assert record["config"]["block"] == config["experiments"]["replay"]
+    assert record["config"]["block"] == config["questions"]["replay"]
     assert list(record["config"]["recipes"]) == ["small"]
     assert record["seconds"] == pytest.approx(3 * 1.5)
     assert record["joules"] is None

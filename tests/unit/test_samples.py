@@ -10,8 +10,9 @@ from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.evaluation.samples import evenly_spaced, most_changed, segment_samples
 from frugalseg.plan.costs import SEGMENTATIONS, costs
-from frugalseg.study.experiments import changed_models
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.figures import changed_models
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 
 
 def scores(*values):
@@ -88,7 +89,7 @@ def test_the_models_that_choose_are_scored_and_planned(root, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     config = {"study": "s", "datasets": {"cyto": "synthetic_cyto"}, "patches": {}, "features": {}, "selectors": {}}
     figure = {"chains": ["cyto", "cyto_to_cyto"], "tests": ["cyto"], "recipe": "small", "seed": 3}
-    config |= {"recipes": {"small": {"arch": "cpnet", "steps": 1}}, "experiments": {}}
+    config |= {"recipes": {"small": {"arch": "cpnet", "steps": 1}}, "questions": {}}
     speeds = {"recipes": {"small": {"seconds_per_step": 1.0, "bytes": 1, "seconds_per_megapixel": 1.0}}}
     spent = {}
     for name, changed in {"without": {}, "with": {"changed": {"from": "cyto", "to": "cyto_to_cyto"}}}.items():
@@ -102,7 +103,7 @@ def test_the_models_that_choose_are_scored_and_planned(root, tmp_path, monkeypat
 def test_the_chains_that_choose_are_among_those_shown(root):
     figure = {"chains": ["cyto"], "tests": ["cyto"], "recipe": "small", "changed": {"from": "cyto", "to": "cyt"}}
     config = {"study": "s", "datasets": {"cyto": "synthetic_cyto"}, "patches": {}, "features": {}, "selectors": {}}
-    config |= {"recipes": {"small": {"arch": "cpnet", "steps": 1}}, "experiments": {}}
+    config |= {"recipes": {"small": {"arch": "cpnet", "steps": 1}}, "questions": {}}
     with pytest.raises(
         ConfigError, match=r"changed\.to is 'cyt', which is not among the chains shown; did you mean 'cyto'"
     ):

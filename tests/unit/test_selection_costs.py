@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from studies import demo
 
 from frugalseg.answers.experiment import tabulate
 from frugalseg.reporting.layout import COSTS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.runtime.benchmarks import read_benchmark
-from frugalseg.study.experiments import requests
-from frugalseg.study.load import ConfigError, complete
-from frugalseg.study.selection_jobs import jobs_of_chain, selection_jobs
+from frugalseg.study.kinds.experiment import requests, selection_jobs
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
+from frugalseg.study.selection_jobs import jobs_of_chain
 
 CONFIG = {
     "selectors": {
@@ -26,6 +27,7 @@ CONFIG = {
     "features": {},
 }
 EXPERIMENT = {
+    "kind": "experiment",
     "chains": [
         {"chain": "cyto@dq{rate}", "fields": {"selector": "DQ"}},
         {"chain": "cyto@random{rate}", "fields": {"selector": "random"}},
@@ -138,8 +140,8 @@ def test_other_experiments_have_no_such_costs():
 
 
 def completed(root, chains, **changes):
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
-    default["experiments"] = {name: None for name in default["experiments"]} | {
+    default = demo(root)
+    default["questions"] = {
         "selectors": EXPERIMENT
         | {"title": "Selectors", "chains": chains, "pivot": {"rows": ["label"], "columns": ["metric"]}}
     }
@@ -155,7 +157,7 @@ def test_chance_has_to_run_beside_a_selector_at_its_rate_and_recipe(root):
     completed(root, [chain("cyto@few3"), chain("cyto")])
     # Without the field there is nothing to compare.
     completed(root, ["cyto@dq{rate}"])
-    message = "experiments.selectors compares selectors, but the study has no random choice beside "
+    message = "questions.selectors compares selectors, but the study has no random choice beside "
     for chains, lacking in [
         (
             [chain("cyto@dq{rate}"), chain("cyto@random1")],
@@ -176,12 +178,12 @@ def test_chance_has_to_run_beside_a_selector_at_its_rate_and_recipe(root):
 
 
 def test_chance_may_run_in_another_experiment(root):
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
+    default = demo(root)
     other = EXPERIMENT | {
         "title": "Other",
         "chains": ["cyto@random10"],
         "pivot": {"rows": ["chain"], "columns": ["metric"]},
     }
-    default["experiments"]["other"] = other
-    default["experiments"]["selectors_cyto"]["chains"] = [chain("cyto@dq10")]
+    default["questions"]["other"] = other
+    default["questions"]["selectors_cyto"]["chains"] = [chain("cyto@dq10")]
     complete(default, root)

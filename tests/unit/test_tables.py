@@ -11,7 +11,7 @@ from frugalseg.answers import experiment
 from frugalseg.reporting.layout import lay_out
 from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.study import metrics
-from frugalseg.study.experiments import GAP_CLOSED, Entry
+from frugalseg.study.kinds.experiment import GAP_CLOSED, Entry
 
 REPOSITORY = Path(__file__).parents[2]
 PUBLISHED = REPOSITORY / "config/published/zhao2025.csv"

@@ -11,7 +11,7 @@ from frugalseg.chains import parse
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean, crossed_mean_of_sets
 from frugalseg.statistics.transfer import ChainScores, compare_ends, transfer
-from frugalseg.study.transfers import transfer_requests, transfer_rows, transfer_tests
+from frugalseg.study.kinds.transfer import transfer_requests, transfer_rows, transfer_tests
 
 RECIPES = {"small": {}, "tuned": {"parent": "small", "parent_seed": 0}}
 IMAGES = {"cyto": 20, "histo": 12, "multi": 16}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
+from studies import demo
 from torch import nn
 
 from frugalseg.data.stores import Patches
@@ -15,9 +15,10 @@ from frugalseg.models import build
 from frugalseg.plan.models import featured_datasets, with_parents
 from frugalseg.reporting.methods import to_markdown
 from frugalseg.selection import select
-from frugalseg.study.experiments import study_models
+from frugalseg.study.kinds import study_models
 from frugalseg.study.lineage import asked_for
-from frugalseg.study.load import ConfigError, complete
+from frugalseg.study.load import complete
+from frugalseg.study.messages import ConfigError
 
 
 class Doubtful(nn.Module):
@@ -85,12 +86,13 @@ def test_the_most_uncertain_come_first_and_ties_by_index():
 
 
 def completed(root, selectors, chains=("cyto_to_histo@uncertain10", "cyto_to_histo@random10")):
-    default = yaml.safe_load((root / "config/base.yaml").read_text())
+    default = demo(root)
     default["selectors"] |= selectors
-    default["experiments"]["zero_shot"]["chains"] = [{"chain": chain, "label": chain} for chain in chains]
+    default["questions"]["zero_shot"]["chains"] = [{"chain": chain, "label": chain} for chain in chains]
     return complete(default, root)
 
 
+GONE = object()
 ASKING = {"uncertain": {"method": "uncertainty", "recipe": "small", "chain": "cyto@dq7_to_multi", "seed": 5}}
 
 
@@ -118,7 +120,7 @@ def test_models_that_are_asked_may_ask_others(root):
     [
         ({"recipe": "smal"}, "selectors.uncertain.recipe is 'smal'; did you mean 'small'?"),
         ({"recipe": "foreground"}, "selectors.uncertain.recipe 'foreground' learns foreground"),
-        ({"recipe": None}, "selectors.uncertain lacks the key 'recipe'"),
+        ({"recipe": GONE}, "selectors.uncertain lacks the key 'recipe'"),
         ({"chain": "cito"}, "chain 'cito' names the unknown dataset 'cito'; did you mean 'cyto'?"),
         ({"chain": "cyto@"}, "selectors.uncertain.chain: chain 'cyto@'"),
         ({"chain": "histo_to_cyto@uncertain10"}, "needs its own order (uncertain -> uncertain); ask a model"),
@@ -128,7 +130,8 @@ def test_models_that_are_asked_may_ask_others(root):
 )
 def test_what_is_wrong_is_told(root, changes, message):
     other = {"method": "uncertainty", "recipe": "small", "chain": "cyto@uncertain5"}
-    selectors = {"uncertain": ASKING["uncertain"] | changes}
+    block = ASKING["uncertain"] | changes
+    selectors = {"uncertain": {key: value for key, value in block.items() if value is not GONE}}
     with pytest.raises(ConfigError) as caught:
         completed(root, selectors | ({"other": other} if "other" in str(changes) else {}))
     assert message in str(caught.value)

@@ -11,7 +11,8 @@ from frugalseg.answers.answer import Asked
 from frugalseg.answers.claim import answer, judge_claims, sentences, to_markdown, to_table
 from frugalseg.answers.claim_figure import draw_verdicts
 from frugalseg.reporting import style
-from frugalseg.study.claims import Printed, claim_models, claim_requests, printed_means
+from frugalseg.study.kinds import models_of, scores_of
+from frugalseg.study.kinds.claim import Printed, printed_means, together
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "config/published/zhao2025.csv"
 IMAGES = {"cyto": 30, "histo": 20}
@@ -19,7 +20,7 @@ IMAGES = {"cyto": 30, "histo": 20}
 
 def claim(kind, chains, seeds=(0, 1, 2), **keys):
     common = {"text": f"It is a {kind}.", "metric": "iou", "test": "cyto", "recipe": "small"}
-    return {**common, "kind": kind, "seeds": list(seeds), "chains": chains, **keys}
+    return {**common, "kind": "claim", "effect": kind, "seeds": list(seeds), "chains": chains, **keys}
 
 
 CLAIMS = {
@@ -65,8 +66,8 @@ def files(tmp_path):
     source = np.random.default_rng(0)
     hard = {test: source.uniform(-0.08, 0.08, count) for test, count in IMAGES.items()}
     files = {}
-    for number, measured in enumerate(claim_requests(CLAIMS)):
-        _, chain, _, test = measured
+    for number, measured in enumerate(scores_of(together(CLAIMS), {})):
+        (_, chain, _), test = measured
         images = [f"{test}{image}" for image in range(IMAGES[test])]
         chance = hard[test] + source.normal(0, 0.005, IMAGES[test])
         iou = MEANS[chain] + (chance if MEANS[chain] else 0)
@@ -100,14 +101,14 @@ def test_every_verdict_is_reached(judged):
 
 
 def test_requests_name_each_model_on_each_test_set_once():
-    requests = claim_requests(CLAIMS)
+    requests = scores_of(together(CLAIMS), {})
     assert len(requests) == len(set(requests))
-    assert requests[:4] == [("small", "cyto", seed, "cyto") for seed in range(3)] + [
-        ("small", "cyto_to_histo", 0, "cyto")
+    assert requests[:4] == [(("small", "cyto", seed), "cyto") for seed in range(3)] + [
+        (("small", "cyto_to_histo", 0), "cyto")
     ]
-    assert ("small", "histo_to_cyto", 2, "histo") in requests
-    assert ("small", "histo_to_cyto", 2, "cyto") not in requests
-    assert claim_models({"restores": CLAIMS["restores"]}) == [
+    assert (("small", "histo_to_cyto", 2), "histo") in requests
+    assert (("small", "histo_to_cyto", 2), "cyto") not in requests
+    assert models_of(together({"restores": CLAIMS["restores"]}), {}) == [
         ("small", "cyto", 0),
         ("small", "cyto_to_histo", 0),
         ("small", "cyto_to_histo+cyto@dq5", 0),
@@ -176,8 +177,7 @@ def test_the_table_has_a_row_a_claim(judged, tmp_path):
 
 
 def test_the_answer_has_the_table_and_the_words(files, judged):
-    metrics = {(measured[:3], measured[3]): path for measured, path in files.items()}
-    found = answer(Asked("verdicts", CLAIMS, metrics, files={"published": [PUBLISHED]}))
+    found = answer(Asked("verdicts", CLAIMS, files, files={"published": [PUBLISHED]}))
     assert found.sentences == sentences(judged)
     assert found.text == to_markdown(judged)
     pd.testing.assert_frame_equal(found.table, to_table(judged))
@@ -210,7 +210,7 @@ def test_an_axis_shows_every_bound_and_effect(judged):
 
 
 def test_missing_metrics_are_all_named(files):
-    for measured in [("small", "cyto", 1, "cyto"), ("small", "cyto", 2, "cyto"), ("small", "histo", 0, "histo")]:
+    for measured in [(("small", "cyto", 1), "cyto"), (("small", "cyto", 2), "cyto"), (("small", "histo", 0), "histo")]:
         files[measured].unlink()
     message = r"cyto \(recipe small\) on cyto: seed 1, 2; histo \(recipe small\) on histo: seed 0"
     with pytest.raises(ValueError, match=message):
@@ -218,7 +218,7 @@ def test_missing_metrics_are_all_named(files):
 
 
 def test_models_of_a_claim_were_scored_on_the_same_images(files):
-    path = files["small", "cyto_to_histo", 1, "cyto"]
+    path = files[("small", "cyto_to_histo", 1), "cyto"]
     pd.read_csv(path).iloc[1:].to_csv(path, index=False)
     with pytest.raises(ValueError, match=rf"claim 'forgets': {path}: has other images than"):
         judge_claims(CLAIMS, files, PUBLISHED)

@@ -1,97 +1,62 @@
-# Answers: what the study says to the person who ran it.
+# Answers: a question's table, page, words and figure, from the scores of its models. One rule, whatever the kind of question;
+# the others write other files of it.
 
 
-rule answer_how_many:
+rule answer:
     input:
-        metrics=metrics_of_curve,
-        coresets=coresets_of_curve,
-        patches=lambda wildcards: f"<results>/patches/{config['learning_curves'][wildcards.curve]['dataset']}/train/patches.csv",
-        images=lambda wildcards: f"<results>/images/{config['learning_curves'][wildcards.curve]['dataset']}/train/images.csv",
+        unpack(inputs_of_question),
     output:
-        csv="<results>/tables/{curve}.csv",
-        markdown="<results>/tables/{curve}.md",
-        page=in_report("<results>/tables/{curve}.html", "how_many", "Answers", answer="{curve}"),
-        png=in_report("<results>/figures/{curve}.png", "how_many", "Answers", answer="{curve}"),
-        svg="<results>/figures/{curve}.svg",
-        answer="<results>/answers/{curve}.json",
+        csv="<results>/tables/{question}.csv",
+        markdown="<results>/tables/{question}.md",
+        page=in_report("<results>/tables/{question}.html", "question", "Answers", answer="{question}"),
+        png=in_report("<results>/figures/{question}.png", "question", "Answers", answer="{question}"),
+        svg="<results>/figures/{question}.svg",
+        answer="<results>/answers/{question}.json",
     log:
-        "<results>/logs/answer_how_many/{curve}.txt",
+        "<results>/logs/answer/{question}.txt",
+    wildcard_constraints:
+        question=answered_by("answer"),
     localrule: True
     conda:
         "../../envs/environment.yaml"
     params:
-        block=lookup("{curve}", within=config["learning_curves"]),
-        bins=lookup("bins", within=config),
-        code=code_of("answer_how_many.py"),
+        asked=question,
+        code=code_of("answer.py", answering),
     script:
-        "../../scripts/answer_how_many.py"
+        "../../scripts/answer.py"
 
 
-rule answer_keeping:
-    input:
-        metrics=scores_of_keeping("metrics"),
-        tuning=scores_of_keeping("tuning"),
+use rule answer as tabulate with:
     output:
-        csv="<results>/tables/{keeping}.csv",
-        markdown="<results>/tables/{keeping}.md",
-        page=in_report("<results>/tables/{keeping}.html", "keeping", "Answers", answer="{keeping}"),
-        png=in_report("<results>/figures/{keeping}.png", "keeping", "Answers", answer="{keeping}"),
-        svg="<results>/figures/{keeping}.svg",
-        answer="<results>/answers/{keeping}.json",
-    log:
-        "<results>/logs/answer_keeping/{keeping}.txt",
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        block=lookup("{keeping}", within=config["keeping"]),
-        recipes=config["recipes"],
-        code=code_of("answer_keeping.py"),
-    script:
-        "../../scripts/answer_keeping.py"
+        csv="<results>/tables/{question}.csv",
+        markdown="<results>/tables/{question}.md",
+        tex="<results>/tables/{question}.tex",
+        page=in_report("<results>/tables/{question}.html", "question", "Tables", experiment="{question}"),
+    wildcard_constraints:
+        question=answered_by("tabulate"),
 
 
-rule answer_transfers:
-    input:
-        metrics=metrics_of_transfer,
+use rule answer as tabulate_and_draw with:
     output:
-        csv="<results>/tables/{transfer}.csv",
-        markdown="<results>/tables/{transfer}.md",
-        page=in_report("<results>/tables/{transfer}.html", "transfer", "Answers", answer="{transfer}"),
-        png=in_report("<results>/figures/{transfer}.png", "transfer", "Answers", answer="{transfer}"),
-        svg="<results>/figures/{transfer}.svg",
-        answer="<results>/answers/{transfer}.json",
-    log:
-        "<results>/logs/answer_transfers/{transfer}.txt",
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        block=lookup("{transfer}", within=config["transfers"]),
-        recipes=lambda wildcards: recipes_of_transfer(wildcards.transfer),
-        code=code_of("answer_transfers.py"),
-    script:
-        "../../scripts/answer_transfers.py"
+        csv="<results>/tables/{question}.csv",
+        markdown="<results>/tables/{question}.md",
+        tex="<results>/tables/{question}.tex",
+        page=in_report("<results>/tables/{question}.html", "question", "Tables", experiment="{question}"),
+        png=in_report("<results>/figures/{question}.png", "question", "Figures", figure="{question}"),
+        svg="<results>/figures/{question}.svg",
+    wildcard_constraints:
+        question=answered_by("tabulate_and_draw"),
 
 
-rule judge_claims:
-    input:
-        metrics=metrics_of_claims,
-        published=published_claims,
+use rule answer as judge_widths with:
     output:
-        csv="<results>/tables/verdicts.csv",
-        markdown="<results>/tables/verdicts.md",
-        page=in_report("<results>/tables/verdicts.html", "verdicts", "Answers", answer="verdicts"),
-        png=in_report("<results>/figures/verdicts.png", "verdicts", "Answers", answer="verdicts"),
-        svg="<results>/figures/verdicts.svg",
-        answer="<results>/answers/verdicts.json",
-    log:
-        "<results>/logs/judge_claims.txt",
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        claims=lookup("claims", within=config),
-        code=code_of("judge_claims.py"),
-    script:
-        "../../scripts/judge_claims.py"
+        csv="<results>/tables/{question}.csv",
+        markdown="<results>/tables/{question}.md",
+        tex="<results>/tables/{question}.tex",
+        choices="<results>/widths/{question}/choices.csv",
+        accuracy="<results>/widths/{question}/accuracy.csv",
+        page=in_report("<results>/tables/{question}.html", "question", "Tables", experiment="{question}"),
+        png=in_report("<results>/figures/{question}.png", "question", "Figures", figure="{question}"),
+        svg="<results>/figures/{question}.svg",
+    wildcard_constraints:
+        question=answered_by("judge_widths"),

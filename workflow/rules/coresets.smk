@@ -60,7 +60,7 @@ rule select:
     conda:
         "../../envs/environment.yaml"
     params:
-        selector=lookup("{selector}", within=config["selectors"]),
+        selector=lookup("{selector}", within=SELECTORS),
         bins=lookup("bins", within=config),
         code=code_of("select.py", method),
     script:
@@ -80,7 +80,7 @@ use rule select as shuffle with:
     wildcard_constraints:
         selector=one_of(SEEDED_SELECTORS),
     params:
-        selector=lookup("{selector}", within=config["selectors"]),
+        selector=lookup("{selector}", within=SELECTORS),
         bins=lookup("bins", within=config),
         images=images_asked_for,
         code=code_of("select.py", method),
@@ -102,7 +102,7 @@ rule rank_by_uncertainty:
     conda:
         "../../envs/environment.yaml"
     params:
-        selector=lookup("{selector}", within=config["selectors"]),
+        selector=lookup("{selector}", within=SELECTORS),
         recipe=asked_recipe,
         code=code_of("rank_by_uncertainty.py", asked_network, method),
     script:

@@ -1,61 +1,4 @@
-# Reporting: tables and figures from the metrics; all of them together make the report.
-
-MODELS = [f"<results>/models/{recipe}/{chain}/seed{seed}" for recipe, chain, seed in experiments.study_models(config)]
-# Those of all models and of their parents.
-RECIPES = {
-    name: config["recipes"][name]
-    for recipe, _, _ in experiments.study_models(config)
-    for name in (recipe, config["recipes"][recipe].get("parent", recipe))
-}
-TABLES = [*config["experiments"], *config["widths"], "patches", *answers.answer_names(config)]
-FIGURES = figures_of(config)
-# What the tables depend on, and words about it: the last to be made.
-METHODS = ["methods", "costs", "versions"]
-
-
-rule tabulate:
-    input:
-        metrics=metrics_of_experiment,
-        published=lookup("published", within=config, default=[]),
-    output:
-        csv="<results>/tables/{experiment}.csv",
-        markdown="<results>/tables/{experiment}.md",
-        page=in_report("<results>/tables/{experiment}.html", "table", "Tables", experiment="{experiment}"),
-        tex="<results>/tables/{experiment}.tex",
-    log:
-        "<results>/logs/tabulate/{experiment}.txt",
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        experiment=lookup("{experiment}", within=config["experiments"]),
-        # Where the table is laid out by what networks cost.
-        recipes=lambda wildcards: experiments.costed_recipes(
-            config["experiments"][wildcards.experiment], config["recipes"]
-        ),
-        # Their benchmarks are no files of the workflow; once the metrics are there, so are they.
-        selection=lambda wildcards: selection_jobs.selection_jobs(config["experiments"][wildcards.experiment], config),
-        code=code_of("tabulate.py", networks_of_table),
-    script:
-        "../../scripts/tabulate.py"
-
-
-rule draw_experiment:
-    input:
-        rules.tabulate.output.csv,
-    output:
-        png=in_report("<results>/figures/{experiment}.png", "figure", "Figures", figure="{experiment}"),
-        svg="<results>/figures/{experiment}.svg",
-    log:
-        "<results>/logs/draw_experiment/{experiment}.txt",
-    localrule: True
-    conda:
-        "../../envs/environment.yaml"
-    params:
-        experiment=lookup("{experiment}", within=config["experiments"]),
-        code=code_of("draw_experiment.py"),
-    script:
-        "../../scripts/draw_experiment.py"
+# Reporting: figures that show no table, what the study was made of, and the one page that opens it all.
 
 
 rule draw_patches:
@@ -104,9 +47,8 @@ rule draw_segmentations:
             "<results>/images/{test}/test/images.csv",
             test=config["figures"]["segmentations"]["tests"],
         ),
-        # They choose the images, where those that changed most are asked for.
-        before=metrics_of_changed("from"),
-        after=metrics_of_changed("to"),
+        before=metrics_of_changed(0),
+        after=metrics_of_changed(1),
     output:
         png=in_report("<results>/figures/segmentations.png", "segmentations", "Figures", figure="segmentations"),
         svg="<results>/figures/segmentations.svg",
@@ -116,7 +58,7 @@ rule draw_segmentations:
         "../../envs/environment.yaml"
     params:
         figure=lookup("figures/segmentations", within=config, default={}),
-        recipe=lambda wildcards: config["recipes"][config["figures"]["segmentations"]["recipe"]],
+        recipe=lambda wildcards: RECIPES[config["figures"]["segmentations"]["recipe"]],
         code=code_of("draw_segmentations.py", networks_shown),
     script:
         "../../scripts/draw_segmentations.py"
@@ -185,7 +127,7 @@ rule measure_throughput:
     conda:
         "../../envs/environment.yaml"
     params:
-        recipes=RECIPES,
+        recipes=recipes_to_measure(),
         features=lookup("features", within=config),
     script:
         "../../scripts/measure_throughput.py"
@@ -193,7 +135,6 @@ rule measure_throughput:
 
 rule describe_costs:
     input:
-        # Spelt out: of a rule's output Snakemake asks for each other file of a list whether it is that, by all of the list.
         throughput="<results>/throughput.json",
         # Once the tables are there, so are the models' descriptions and, no files of the workflow, the benchmarks.
         tables=collect("<results>/tables/{table}.csv", table=TABLES),
@@ -214,7 +155,7 @@ rule describe_costs:
 
 rule write_answers_page:
     input:
-        answers=collect("<results>/answers/{answer}.json", answer=answers.answer_names(config)),
+        answers=collect("<results>/answers/{answer}.json", answer=kinds.in_words(config)),
         tables=collect("<results>/tables/{table}.md", table=[*TABLES, *METHODS]),
         png=collect("<results>/figures/{figure}.png", figure=FIGURES),
         svg=collect("<results>/figures/{figure}.svg", figure=FIGURES),

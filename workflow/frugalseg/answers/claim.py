@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from frugalseg.answers.answer import Answer, Asked
+from frugalseg.answers.answer import Answer, Asked, Score
 from frugalseg.answers.claim_figure import LOOKS, draw_verdicts
 from frugalseg.answers.scores import read_scores
 from frugalseg.answers.seeds import Seeds
@@ -20,7 +20,7 @@ from frugalseg.reporting import prose
 from frugalseg.reporting.formats import MISSING, score
 from frugalseg.statistics.effects import Effect, Verdict, effect_of_means, judge, measure, more_runs
 from frugalseg.statistics.more_runs import Needed
-from frugalseg.study.claims import Measured, Printed, claim_requests, measured_by_role, printed_means, tests_of_roles
+from frugalseg.study.kinds.claim import Printed, printed_means, scores_by_role, tests_of_roles
 from frugalseg.study.metrics import METRICS
 
 QUESTION = "Do the study's claims hold on these data?"
@@ -49,7 +49,7 @@ class Judged:
     @property
     def published(self) -> float:
         """The effect of the published means; NaN where there are none."""
-        return effect_of_means(self.claim["kind"], self.printed.means) if self.printed else math.nan
+        return effect_of_means(self.claim["effect"], self.printed.means) if self.printed else math.nan
 
     @property
     def has_published(self) -> bool:
@@ -101,18 +101,17 @@ class Judged:
 
     def text(self, value: float) -> str:
         """An effect of the claim's kind: a difference, a share in percent, or percentage points."""
-        return self._digits(value) + LOOKS[self.claim["kind"]].unit
+        return self._digits(value) + LOOKS[self.claim["effect"]].unit
 
     def _digits(self, value: float) -> str:
-        look = LOOKS[self.claim["kind"]]
+        look = LOOKS[self.claim["effect"]]
         return score(look.scale * value, look.digits, sign=look.signed)
 
 
 def answer(asked: Asked) -> Answer:
     """Which of a study's claims hold; the block of `asked` is every claim by name."""
-    files = {(*model, test): path for (model, test), path in asked.metrics.items()}
     published = next(iter(asked.files.get("published", ())), None)
-    judged = judge_claims(asked.block, files, published, asked.seeds_on)
+    judged = judge_claims(asked.block, asked.metrics, published, asked.seeds_on)
     return Answer(
         table=to_table(judged),
         text=to_markdown(judged),
@@ -124,7 +123,7 @@ def answer(asked: Asked) -> Answer:
 
 def judge_claims(
     claims: Mapping[str, Mapping[str, Any]],
-    files: Mapping[Measured, str | Path],
+    files: Mapping[Score, str | Path],
     published: str | Path | None = None,
     seeds_on: Callable[[str, str], Seeds] = lambda test, metric: Seeds(),
 ) -> list[Judged]:
@@ -145,11 +144,11 @@ def judge_claims(
 def _judge(
     name: str,
     claim: Mapping[str, Any],
-    files: Mapping[Measured, str | Path],
+    files: Mapping[Score, str | Path],
     published: str | Path | None,
     seeds_on: Callable[[str, str], Seeds],
 ) -> Judged:
-    scores, kind = _scores(claim, files), claim["kind"]
+    scores, kind = _scores(claim, files), claim["effect"]
     tests = tests_of_roles(claim)
     known = {test: seeds_on(test, claim["metric"]) for test in dict.fromkeys(tests.values())}
     # All test sets have a prior, or none is used.
@@ -179,11 +178,16 @@ def to_table(judged: Sequence[Judged]) -> pd.DataFrame:
     ``replicated`` models of the study say how much seeds vary, 0 where too few do; ``more_seeds`` of its models, or so many
     ``images_needed``, would decide a claim. ``published`` is the effect of the published means, from ``published_tables``.
     """
-    keys = ("text", "kind", "metric", "test", "other_test", "recipe", "at_least", "at_most", "margin")
+    keys = ("metric", "test", "other_test", "recipe", "at_least", "at_most", "margin")
     rows = []
     for item in judged:
         estimate = item.effect.estimate
-        row = {"claim": item.name, **{key: item.claim.get(key) for key in keys}}
+        row = {
+            "claim": item.name,
+            "text": item.claim["text"],
+            "kind": item.claim["effect"],
+            **{key: item.claim.get(key) for key in keys},
+        }
         row |= {"chains": " ".join(f"{role}={chain}" for role, chain in item.claim["chains"].items())}
         row |= {"seeds": len(item.claim["seeds"]), "images": " ".join(map(str, item.images))}
         row |= {"effect": estimate.value, "low": estimate.low, "high": estimate.high}
@@ -218,11 +222,11 @@ def _values(judged: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def _check_files(claims: Mapping[str, Mapping[str, Any]], files: Mapping[Measured, str | Path]) -> None:
+def _check_files(claims: Mapping[str, Mapping[str, Any]], files: Mapping[Score, str | Path]) -> None:
     missing: dict[tuple[str, str, str], list[str]] = {}
-    for measured in claim_requests(claims):
-        if measured not in files or not Path(files[measured]).exists():
-            recipe, chain, seed, test = measured
+    for wanted in dict.fromkeys(asked for claim in claims.values() for _, asked in scores_by_role(claim)):
+        if wanted not in files or not Path(files[wanted]).exists():
+            (recipe, chain, seed), test = wanted
             missing.setdefault((recipe, chain, test), []).append(str(seed))
     if missing:
         lines = [
@@ -232,11 +236,11 @@ def _check_files(claims: Mapping[str, Mapping[str, Any]], files: Mapping[Measure
         raise ValueError("claims cannot be judged without these metrics; evaluate them first: " + "; ".join(lines))
 
 
-def _scores(claim: Mapping[str, Any], files: Mapping[Measured, str | Path]) -> dict[str, NDArray[np.float64]]:
+def _scores(claim: Mapping[str, Any], files: Mapping[Score, str | Path]) -> dict[str, NDArray[np.float64]]:
     """Part -> (seeds, images), the images of a test set in one order."""
     by_test: dict[str, list[tuple[str, str | Path]]] = {}
-    for role, measured in measured_by_role(claim):
-        by_test.setdefault(measured[3], []).append((role, files[measured]))
+    for role, wanted in scores_by_role(claim):
+        by_test.setdefault(wanted[1], []).append((role, files[wanted]))
     scores: dict[str, list[NDArray]] = {}
     for runs in by_test.values():
         for (role, _), values in zip(runs, read_scores([path for _, path in runs], claim["metric"]), strict=True):

@@ -59,7 +59,7 @@ def draw_verdicts(judged: Sequence[Judged]) -> Figure:
     """
     groups: dict[Look, list[Judged]] = {look: [] for look in LOOKS.values()}
     for item in judged:
-        groups[LOOKS[item.claim["kind"]]].append(item)
+        groups[LOOKS[item.claim["effect"]]].append(item)
     groups = {look: items for look, items in groups.items() if items}
     lines = max(len(textwrap.wrap(item.claim["text"], _LABEL_WIDTH)) for item in judged)
     height = len(judged) * (max(lines, 2) * _LINE + _GAP) + len(groups) * _AXIS + _LEGEND
@@ -104,7 +104,7 @@ def _draw_side(axes: Axes, item: Judged, row: int) -> None:
         "equal": [(-margin, margin)],
         "different": [(low, -margin), (margin, high)],
     }
-    side = next((key for key in ("at_least", "at_most") if key in claim), claim["kind"])
+    side = next((key for key in ("at_least", "at_most") if key in claim), claim["effect"])
     for start, end in bands[side]:
         axes.fill_betweenx([row - 0.36, row + 0.36], start, end, color=style.FILLS[3], alpha=0.5, linewidth=0, zorder=0)
     for edge in _bounds(item):
@@ -158,7 +158,7 @@ def _limits(items: Sequence[Judged]) -> tuple[float, float]:
         estimate = item.effect.estimate
         values += [estimate.value, estimate.low, estimate.high, *_bounds(item)]
         values += [item.published] if _shows_published(item) else []
-    if LOOKS[items[0].claim["kind"]].scale == 100:
+    if LOOKS[items[0].claim["effect"]].scale == 100:
         values = [*np.clip(values, *_FARTHEST_SHARE), 1.0]
     finite = [value for value in values if math.isfinite(value)]
     room = 0.06 * (max(finite) - min(finite))

@@ -16,7 +16,7 @@ from frugalseg.answers.scores import read_metrics
 from frugalseg.models.cost import forward_flops, parameters
 from frugalseg.reporting.layout import ALL_SEEDS, add_selection_costs, lay_out, with_selection_costs
 from frugalseg.reporting.tables import to_latex, to_markdown
-from frugalseg.study.experiments import GAP_CLOSED, Entry, Gap, cost_fields, gaps, requests
+from frugalseg.study.kinds.experiment import GAP_CLOSED, Entry, Gap, cost_fields, gaps, requests
 from frugalseg.study.metrics import OF_IMAGES, metric_of
 from frugalseg.training.stage import build_network
 
@@ -37,7 +37,8 @@ def answer(asked: Asked) -> Answer:
         (entry, seed, test): asked.metrics[(entry.recipe, entry.chain, seed), test]
         for entry, seed, test in requests(block)
     }
-    published = read_published(asked.files["published"][0], block["published"]) if "published" in block else None
+    printed = asked.files.get("published")
+    published = read_published(printed[0], block["published"]) if printed and "published" in block else None
     table, notes = tabulate(name, files, OF_IMAGES, published), []
     if "gap" in block:
         groups = gaps(name, block)

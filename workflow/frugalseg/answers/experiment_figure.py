@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from frugalseg.reporting import style
 from frugalseg.reporting.formats import field_name, value_text
 from frugalseg.reporting.layout import ALL_SEEDS, check_fields, combinations, of_metrics, of_models
-from frugalseg.study.experiments import COST_FIELDS
+from frugalseg.study.kinds.experiment import COST_FIELDS
 from frugalseg.study.metrics import metric_of
 
 _PANEL_FIELDS = ("test", "metric")

@@ -21,7 +21,7 @@ from frugalseg.reporting.formats import with_ends
 from frugalseg.statistics.intervals import Estimate, crossed_mean, crossed_mean_of_sets, paired_difference
 from frugalseg.statistics.pareto import pareto_front
 from frugalseg.statistics.seed_variance import fit_prior
-from frugalseg.study.arms import Candidate, candidates_of, keeping_models, start_of
+from frugalseg.study.kinds.keeping import Candidate, candidates_of, keeping_models, start_of
 from frugalseg.study.metrics import metric_of
 
 # Level of an interval of one standard error.

@@ -23,7 +23,7 @@ from frugalseg.statistics.comparisons import Comparison, compare
 from frugalseg.statistics.intervals import Estimate, crossed_mean
 from frugalseg.statistics.learning_curve import Forecast, amount_to_reach, area_under_curve, forecast
 from frugalseg.statistics.seed_variance import Prior
-from frugalseg.study.experiments import curve_chains, curve_models
+from frugalseg.study.kinds.learning_curve import curve_chains, curve_models
 from frugalseg.study.lineage import Model
 from frugalseg.study.metrics import metric_of
 

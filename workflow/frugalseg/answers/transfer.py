@@ -19,9 +19,9 @@ from frugalseg.reporting import prose
 from frugalseg.reporting.formats import with_ends
 from frugalseg.statistics.seed_variance import Prior
 from frugalseg.statistics.transfer import ChainScores, Scores, Transfer, compare_ends, transfer
+from frugalseg.study.kinds.transfer import transfer_rows, transfer_tests
 from frugalseg.study.lineage import Model
 from frugalseg.study.metrics import metric_of
-from frugalseg.study.transfers import transfer_rows, transfer_tests
 
 # So many paths are named one by one in the answer; of more, the one that forgets least and the one that forgets most.
 _FEW = 2

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from frugalseg.plan import throughput
 from frugalseg.plan.costs import Cost, costs
 from frugalseg.plan.models import requested_models, with_parents
 from frugalseg.runtime.device import choose_device
 from frugalseg.runtime.files import write_json
-from frugalseg.study.load import complete, read
+from frugalseg.study.load import complete
+from frugalseg.study.messages import read_yaml
 
 _HEADER = f"{'':<20}{'models':>8}{'new':>8}{'done':>8}{'steps':>14}"
 
 
 def load(path: Path) -> dict[str, Any]:
     """The completed config of a study; a `frugalseg.study.load.ConfigError` lists every problem found."""
-    return complete(read(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, Path()), root=Path(), files=[path])
+    return complete(read_yaml(path), root=Path(), files=[path])
 
 
 def speeds_of(config: Mapping[str, Any], given: Path | None) -> dict[str, Any]:

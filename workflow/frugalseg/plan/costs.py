@@ -20,8 +20,8 @@ from frugalseg.plan.models import (
     tests_of,
     with_parents,
 )
-from frugalseg.study.answers import VERDICTS
-from frugalseg.study.experiments import changed_models
+from frugalseg.study.figures import changed_models
+from frugalseg.study.kinds import VERDICTS
 from frugalseg.study.lineage import trained_as
 
 PATCHES, FEATURES = "patches", "features"

@@ -17,12 +17,9 @@ from frugalseg.data.patches import windows
 from frugalseg.models.cost import step_flops
 from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
-from frugalseg.study.answers import VERDICTS
-from frugalseg.study.arms import keeping_models
-from frugalseg.study.claims import claim_models
-from frugalseg.study.experiments import curve_models, models, width_models
+from frugalseg.study.figures import segmented_models
+from frugalseg.study.kinds import VERDICTS, asked_of, models_of
 from frugalseg.study.lineage import Model, asked_for, made_from, trained_as
-from frugalseg.study.transfers import transfer_models
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
 
@@ -41,17 +38,12 @@ def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
     Returns
     -------
     dict
-        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `frugalseg.study.answers.VERDICTS` -> its models,
+        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `frugalseg.study.kinds.VERDICTS` -> its models,
         parents of fine-tuned ones not listed.
     """
-    needed = {name: models([experiment]) for name, experiment in config["experiments"].items()}
-    needed |= {name: width_models(block) for name, block in config["widths"].items()}
-    needed |= {name: curve_models(block) for name, block in config["learning_curves"].items()}
-    needed |= {name: keeping_models(block) for name, block in config["keeping"].items()}
-    needed |= {name: transfer_models(block, config["recipes"]) for name, block in config["transfers"].items()}
-    figure = config["figures"].get("segmentations", {"chains": []})
-    needed[SEGMENTATIONS] = [(figure["recipe"], chain, figure["seed"]) for chain in figure["chains"]]
-    needed[VERDICTS] = claim_models(config["claims"])
+    needed = {name: models_of(block, config) for name, block in asked_of(config).items()}
+    needed[SEGMENTATIONS] = segmented_models(config)
+    needed[VERDICTS] = needed.pop(VERDICTS, [])
     return {
         name: list(dict.fromkeys(trained_as(model, config["recipes"]) for model in named))
         for name, named in needed.items()

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from frugalseg.reporting import prose
 from frugalseg.reporting.inline_images import Inlined
 from frugalseg.reporting.page import anchor, to_html, to_inline_html
-from frugalseg.study.answers import VERDICTS, leading_answers
+from frugalseg.study.kinds import VERDICTS, leading
 from frugalseg.study.metrics import METRICS
 
 #: Tables that say how the study was done -> what they are called here. One has the name of a figure, and no more of it.
@@ -59,15 +59,15 @@ def front_page(
         for name, markdown in tables.items()
         if name not in answers and name not in METHODS
     }
-    leading = [answered[name] for name in leading_answers(config) if name in answered]
+    first = [answered[name] for name in leading(config) if name in answered]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         title=config["title"],
         study=config["study"],
         datasets={name: block["title"] for name, block in config["datasets"].items()},
-        leading=leading,
+        leading=first,
         verdicts=answered.get(VERDICTS) or tabulated.pop(VERDICTS, None),
-        others=[part for name, part in answered.items() if part not in leading and name != VERDICTS],
+        others=[part for name, part in answered.items() if part not in first and name != VERDICTS],
         looks=[_look(name, config["figures"][name], figures[name]) for name in _LOOKS if name in figures],
         experiments=list(tabulated.values()),
         methods=[_table(name, tables[name], None) for name in METHODS if name in tables],

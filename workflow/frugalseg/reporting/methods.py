@@ -16,10 +16,10 @@ from frugalseg.reporting import prose
 from frugalseg.reporting.formats import value_text
 from frugalseg.runtime.literals import literals, members
 from frugalseg.runtime.provenance import package_versions
-from frugalseg.study.arms import tuning_datasets
-from frugalseg.study.experiments import cost_fields, expand, study_models, width_networks
+from frugalseg.study.kinds import of_kind, study_models, tuning_datasets
+from frugalseg.study.kinds.experiment import cost_fields, expand
+from frugalseg.study.kinds.widths import width_networks
 from frugalseg.study.lineage import Model, parent_of
-from frugalseg.study.transfers import untrained_recipes
 from frugalseg.training.recipe import Recipe
 
 _SAID_IN = {
@@ -81,14 +81,16 @@ def _short(paper: str) -> str:
 def _facts(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: config[key] for key in ("datasets", "patches", "features", "bins", "tuning")},
-        **{key: config[key] for key in ("keeping", "transfers", "claims")},
+        "keeping": of_kind(config, "keeping"),
+        "transfers": of_kind(config, "transfer"),
+        "claims": of_kind(config, "claim"),
         "cited_datasets": {name: _cited_dataset(name, block) for name, block in config["datasets"].items()},
         "tuned_on": tuning_datasets(config),
         **_coresets(config),
         **_training(config),
         **_transfer(config),
         "scans": _scans(config),
-        "counts_operations": any("gigaflops" in cost_fields(block) for block in config["experiments"].values()),
+        "counts_operations": any("gigaflops" in cost_fields(block) for block in of_kind(config, "experiment").values()),
         "versions": package_versions(),
     }
 
@@ -149,11 +151,13 @@ def _sources(chains: Iterable[str]) -> list[Source]:
 def _training(config: Mapping[str, Any]) -> dict[str, Any]:
     """Recipes, each once; those of width scans are told with the scans, and networks before their first step elsewhere."""
     recipes = config["recipes"]
-    elsewhere = {name for block in config["widths"].values() if "training" in block for name in _proof_recipes(block)}
-    elsewhere |= untrained_recipes(config).keys()
+    elsewhere = {
+        name for block in of_kind(config, "widths").values() if "training" in block for name in _proof_recipes(block)
+    }
+    elsewhere |= {name for name, recipe in recipes.items() if recipe.get("steps") == 0}
     models = [model for model in with_parents(study_models(config), config) if model[0] not in elsewhere]
     names = list(dict.fromkeys(recipe for recipe, _, _ in models))
-    entries = [entry for block in config["experiments"].values() for entry in expand(block)]
+    entries = [entry for block in of_kind(config, "experiment").values() for entry in expand(block)]
     return {
         "recipes": [
             _of_models(name, [model for model in models if model[0] == name], recipes)
@@ -252,7 +256,7 @@ def _transfer(config: Mapping[str, Any]) -> dict[str, Any]:
         "replay_rates": [f"{rate:g} %" for rate in sorted(rates)],
         "replays_by_number": any(source.share is None for source in replays),
         "replay_shares": [f"{share:g} %" for share in sorted(shares)],
-        "transfer_chains": {chain for block in config["transfers"].values() for chain in block["chains"]},
+        "transfer_chains": {chain for block in of_kind(config, "transfer").values() for chain in block["chains"]},
     }
 
 
@@ -268,7 +272,7 @@ def _is_rate(source: Source) -> bool:
 def _scans(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Width scans; those that differ in their dataset alone are told together."""
     alike: list[tuple[dict[str, Any], list[str]]] = []
-    for block in config["widths"].values():
+    for block in of_kind(config, "widths").values():
         own = ("title", "caption", "dataset", "published")
         settings = {key: value for key, value in block.items() if key not in own}
         datasets = next((names for known, names in alike if known == settings), None)

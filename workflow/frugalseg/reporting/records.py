@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from frugalseg.plan.models import Model, folder_of, requested_models, with_parents
-from frugalseg.study.answers import VERDICTS
+from frugalseg.study.kinds import asked_of
 
 _USED_BY_ALL = ("patches", "features", "bins", "selectors")
 
@@ -82,10 +82,7 @@ def description_of(model: Model, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keys_used(kind: str, name: str, models: Iterable[Model], config: Mapping[str, Any]) -> dict[str, Any]:
-    answering = ("learning_curves", "keeping", "transfers")
-    sections = ("experiments", "widths", *answering, *(["figures"] if kind == "figures" else []))
-    block = next((config[section][name] for section in sections if name in config[section]), None)
-    block = config["claims"] if name == VERDICTS else block
+    block = asked_of(config).get(name, config["figures"].get(name) if kind == "figures" else None)
     recipes = dict.fromkeys(recipe for recipe, _, _ in models)
     return {
         **({"block": block} if block else {}),

@@ -48,3 +48,8 @@ def check_member(room: str, name: str, what: str) -> None:
     if name not in (known := members(room)):
         close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
         raise ValueError(f"there is no {what} {name!r}; did you mean {close[0]!r}? (known: {', '.join(known)})")
+
+
+def names_of(room: str) -> list[str]:
+    """Names of the modules of a room that others may ask for, e.g. the readers of ``data/readers``."""
+    return sorted(file.stem for file in (_PACKAGE / room).glob("*.py") if not file.stem.startswith("_"))

@@ -14,7 +14,7 @@ from frugalseg.statistics.intervals import Crossed, Estimate, crossed_contrast
 from frugalseg.statistics.more_runs import Needed, needed
 from frugalseg.statistics.ratios import crossed_ratio, independent_difference
 from frugalseg.statistics.seed_variance import Prior
-from frugalseg.study.claims import ROLES
+from frugalseg.study.kinds.claim import ROLES
 
 Verdict = Literal["supported", "refuted", "undecided"]
 Fault = Literal["nothing learnt", "nothing to lose", "nothing lost", "start uncertain", "loss uncertain", "one seed"]
@@ -127,7 +127,7 @@ def judge(effect: Effect, claim: Mapping[str, Any]) -> Verdict:
         return _side(high <= claim["at_most"], low > claim["at_most"])
     within = -claim["margin"] < low and high < claim["margin"]
     beyond = low > claim["margin"] or high < -claim["margin"]
-    return _side(within, beyond) if claim["kind"] == "equal" else _side(beyond, within)
+    return _side(within, beyond) if claim["effect"] == "equal" else _side(beyond, within)
 
 
 def _asymmetry(scores: Mapping[str, ArrayLike], prior: Prior | None, other_prior: Prior | None) -> Effect:

@@ -9,6 +9,8 @@ from frugalseg.chains import ASKING_METHODS, parse
 
 Model = tuple[str, str, int]
 """Recipe, chain and seed."""
+Score = tuple[Model, str]
+"""A model, and the dataset that it is scored on."""
 
 
 def trained_as(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> Model:
@@ -54,7 +56,7 @@ def lineage(model: Model, recipes: Mapping[str, Mapping[str, Any]]) -> list[Mode
     return after
 
 
-def asked(selector: Mapping[str, Any]) -> Model:
+def asked_model(selector: Mapping[str, Any]) -> Model:
     """The model that a selector of `frugalseg.chains.ASKING_METHODS` asks, from its block of the config."""
     return selector["recipe"], selector["chain"], selector.get("seed", 0)
 
@@ -62,7 +64,7 @@ def asked(selector: Mapping[str, Any]) -> Model:
 def asked_for(model: Model, config: Mapping[str, Any]) -> list[Model]:
     """The models that the selectors of a model's chain ask, of all of its stages, under the recipes that make them."""
     selectors = [config["selectors"][name] for name in selectors_of(model[1])]
-    found = [asked(selector) for selector in selectors if selector["method"] in ASKING_METHODS]
+    found = [asked_model(selector) for selector in selectors if selector["method"] in ASKING_METHODS]
     return list(dict.fromkeys(trained_as(each, config["recipes"]) for each in found))
 
 

@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from frugalseg.study.names import nearest
+from frugalseg.study.messages import nearest, read_yaml
+from frugalseg.study.recipe import laid_over
 
 FOLDER = Path("config/questions")
 """Templates, below the repository."""
@@ -65,7 +64,7 @@ def _written_out(name: str, block: Any, keys_of_kind: Mapping[str, Collection[st
         known = nearest(unknown[0], [*values, *keys])
         raise QuestionError(f"unknown key {unknown[0]!r} in questions.{name}; {known}", name, unknown[0])
     own = {key: value for key, value in given.items() if key not in values}
-    return {"kind": template["kind"], **_laid_over(_filled_in(template["question"], values), own)}
+    return {"kind": template["kind"], **laid_over(_filled_in(template["question"], values), own)}
 
 
 def _check_kind(kind: Any, keys_of_kind: Iterable[str], where: str, name: str) -> None:
@@ -76,7 +75,7 @@ def _check_kind(kind: Any, keys_of_kind: Iterable[str], where: str, name: str) -
 def _template(name: str, asked: Any, folder: Path, named: bool) -> dict[str, Any]:
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if asked in known:
-        return yaml.safe_load((folder / f"{asked}.yaml").read_text(encoding="utf-8"))
+        return read_yaml(folder / f"{asked}.yaml")
     if named:
         raise QuestionError(f"questions.{name}.ask is {asked!r}; {nearest(str(asked), known)}", name, "ask")
     raise QuestionError(
@@ -110,9 +109,3 @@ def _filled_in(value: Any, values: Mapping[str, Any]) -> Any:
     if whole and whole[1] in values:
         return values[whole[1]]
     return _NAME.sub(lambda match: str(values.get(match[1], match[0])), value)
-
-
-def _laid_over(base: Any, value: Any) -> Any:
-    if not isinstance(base, Mapping) or not isinstance(value, Mapping):
-        return value
-    return {**base, **{key: _laid_over(base.get(key), item) for key, item in value.items()}}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from frugalseg.chains import ASKING_METHODS, SEEDED_METHODS, ChainError, Stage, Subset, parse
-from frugalseg.study.experiments import Entry, expand
-from frugalseg.study.lineage import asked, lineage
+from frugalseg.chains import ASKING_METHODS, SEEDED_METHODS, Stage, Subset, parse
+from frugalseg.study.lineage import asked_model, lineage
 
 SELECTOR = "selector"
 """Field of the chains that an experiment compares selectors by."""
@@ -33,17 +32,6 @@ def shows_selectors(experiment: Mapping[str, Any]) -> bool:
     return SELECTOR in (*experiment["pivot"]["rows"], *experiment["pivot"]["columns"])
 
 
-def selection_jobs(experiment: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, dict[int, SelectionJobs]]:
-    """Jobs of selection of an experiment, chain -> seed -> jobs; empty where its table does not show selectors."""
-    if not shows_selectors(experiment):
-        return {}
-    found: dict[str, dict[int, SelectionJobs]] = {}
-    for entry in expand(experiment):
-        for seed in entry.seeds:
-            found.setdefault(entry.chain, {})[seed] = jobs_of_chain(entry.chain, seed, config)
-    return found
-
-
 def jobs_of_chain(chain: str, seed: int, config: Mapping[str, Any]) -> SelectionJobs:
     """Jobs of selection of all stages of a chain, each once; none of a chain that takes all patches."""
     orders: dict[str, None] = {}
@@ -54,7 +42,7 @@ def jobs_of_chain(chain: str, seed: int, config: Mapping[str, Any]) -> Selection
             orders[f"shuffle/{name}-seed{seed}"] = None
         elif selector["method"] in ASKING_METHODS:
             orders[f"rank_by_uncertainty/{name}"] = None
-            models = lineage(asked(selector), config["recipes"])
+            models = lineage(asked_model(selector), config["recipes"])
             bases |= {f"train/{recipe}/{asked_chain}/seed{number}": None for recipe, asked_chain, number in models}
         else:
             orders[f"select/{name}"] = None
@@ -63,35 +51,20 @@ def jobs_of_chain(chain: str, seed: int, config: Mapping[str, Any]) -> Selection
     return SelectionJobs(list(orders), list(bases))
 
 
-def chance_problems(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Experiments with chains whose selector is compared, but with no random choice of as many patches in the study.
-
-    Yields
-    ------
-    str, str
-        Name of the experiment, and what is wrong.
-    """
-    random = [name for name, selector in config["selectors"].items() if selector["method"] == "random"]
-    entries = {name: _entries(experiment) for name, experiment in config["experiments"].items()}
-    trained = {(entry.recipe, entry.chain) for found in entries.values() for entry in found}
-    for name, found in entries.items():
-        for entry in found:
-            chances = _by_chance(entry.chain, random or ["random"], config["selectors"])
-            if SELECTOR not in entry.fields or any((entry.recipe, chance) in trained for chance in chances):
-                continue
+def chance_problems(entries: Iterable[Any], others: Iterable[Iterable[Any]], study: Mapping[str, Any]) -> Iterator[str]:
+    """Chains whose selector is compared, with no random choice of as many patches among the entries of any experiment."""
+    compared = [entry for entry in entries if SELECTOR in entry.fields]
+    if not compared:
+        return
+    trained = {(entry.recipe, entry.chain) for found in others for entry in found}
+    random = [name for name, selector in study["selectors"].items() if selector["method"] == "random"]
+    for entry in compared:
+        chances = _by_chance(entry.chain, random or ["random"], study["selectors"])
+        if not any((entry.recipe, chance) in trained for chance in chances):
             yield (
-                name,
-                f"experiments.{name} compares selectors, but the study has no random choice beside {entry.chain!r}; add the "
-                f"chain {chances[0]!r} with the recipe {entry.recipe!r}",
+                f"compares selectors, but the study has no random choice beside {entry.chain!r}; add the chain {chances[0]!r} "
+                f"with the recipe {entry.recipe!r}"
             )
-
-
-def _entries(experiment: Mapping[str, Any]) -> list[Entry]:
-    try:
-        return expand(experiment)
-    except (ValueError, ChainError):
-        # The checks of chains tell it.
-        return []
 
 
 def _by_chance(chain: str, random: Iterable[str], selectors: Mapping[str, Any]) -> list[str]:

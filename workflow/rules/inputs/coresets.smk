@@ -2,7 +2,7 @@
 
 
 def method(wildcards):
-    return [f"frugalseg.selection.{config['selectors'][wildcards.selector]['method']}"]
+    return [f"frugalseg.selection.{SELECTORS[wildcards.selector]['method']}"]
 
 
 def receipts_of_weights(wildcards):
@@ -13,7 +13,7 @@ def receipts_of_weights(wildcards):
 # Fail early if a chain asks for more images than a random order has.
 @cache
 def most_images(dataset):
-    sources = [source for _, chain, _ in experiments.study_models(config) for source in chains.parse(chain).sources]
+    sources = [source for _, chain, _ in kinds.study_models(config) for source in chains.parse(chain).sources]
     subsets = [source.subset for source in sources if source.dataset == dataset and source.subset]
     return max((int(subset.number) for subset in subsets if subset.selector in chains.IMAGE_SELECTORS), default=0)
 
@@ -26,22 +26,16 @@ def checkpoint_of(autoencoder):
     return str(Path(autoencoder[0]).parent) if autoencoder else config["features"]["checkpoint"]
 
 
-def coreset_of(dataset, selector, seed):
-    seeded = f"-seed{seed}" if selector in SEEDED_SELECTORS else ""
-    return f"<results>/coresets/{dataset}/{selector}{seeded}.npz"
-
-
 def asked_model(wildcards):
-    asked = lineage.asked(config["selectors"][wildcards.selector])
-    return lineage.trained_as(asked, config["recipes"])
+    return lineage.trained_as(lineage.asked_model(SELECTORS[wildcards.selector]), RECIPES)
 
 
 def asked_recipe(wildcards):
-    return config["recipes"][asked_model(wildcards)[0]]
+    return RECIPES[asked_model(wildcards)[0]]
 
 
 def asked_weights(wildcards):
-    return weights_of(asked_model(wildcards))
+    return paths.weights_of(asked_model(wildcards))
 
 
 def asked_network(wildcards):

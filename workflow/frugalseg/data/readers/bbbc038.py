@@ -20,6 +20,16 @@ from frugalseg.data.decode import read_image
 from frugalseg.data.readers import Case, Cases, Sample, listed
 from frugalseg.data.regions import Painter, Pixels, run_length_pixels
 
+OPTIONS = {
+    "folder": {"type": "string", "pattern": ".", "description": "Folder of the split, below the root folder."},
+    "solution": {
+        "type": "string",
+        "pattern": ".",
+        "default": None,
+        "description": "Table of run lengths (CSV), below the root folder; without it, masks are read from ID/masks.",
+    },
+}
+
 _PICTURES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 _COLUMNS = ("ImageId", "EncodedPixels", "Height", "Width", "Usage")
 

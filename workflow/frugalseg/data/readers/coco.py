@@ -26,6 +26,15 @@ from frugalseg.data.decode import read_image
 from frugalseg.data.readers import Case, Cases, Sample, files_below, text_of
 from frugalseg.data.regions import Painter, Pixels, decompress_run_lengths, outline_pixels, run_length_pixels
 
+OPTIONS = {
+    "annotations": {"type": "string", "pattern": ".", "description": "The JSON file, below the root folder."},
+    "images": {
+        "type": "string",
+        "pattern": ".",
+        "description": "Folder of the images, below the root folder; they may lie in subfolders, beside those of other splits.",
+    },
+}
+
 # COCO itself marks one in a hundred.
 _FEW_CROWDS = 0.1
 

@@ -20,6 +20,8 @@ _IMAGES = (".tif", ".tiff", ".svs", ".png")
 _POLYGONS, _ELLIPSE = ("0", "1"), "2"
 _CORNERS_OF_ELLIPSE = 180
 
+OPTIONS = {"folder": {"type": "string", "pattern": ".", "description": "Folder of the split, below the root folder."}}
+
 
 def find(root: Path, options: Mapping[str, Any]) -> Cases:
     """Cases of one split: the images and XML files anywhere under ``root / options["folder"]`` that share a name."""

@@ -21,6 +21,30 @@ from frugalseg.data.checks import DataError, examples, nothing_found
 from frugalseg.data.decode import is_tiff, read_image, read_label_image, unreadable
 from frugalseg.data.readers import Case, Cases, Sample, listed
 
+OPTIONS = {
+    "folder": {"enum": ["imagesTr", "imagesTs"], "description": "Folder of the images, below the root folder."},
+    "fold": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 4,
+        "default": None,
+        "description": "Only the cases on which nnU-Net validates in this fold, where the test images have no labels.",
+    },
+    "without_fold": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 4,
+        "default": None,
+        "description": "Only the cases on which nnU-Net trains in this fold.",
+    },
+    "instances": {
+        "enum": ["components", "labels"],
+        "default": None,
+        "description": "As the dataset's instances; components where neither is given.",
+    },
+}
+NOT_TOGETHER = ("fold", "without_fold")
+
 _NIFTI = (".nii", ".nii.gz")
 # A TIFF whose last axis is longer than this is a volume (z, y, x) and not a picture (y, x, colour).
 _MOST_COLOURS = 4

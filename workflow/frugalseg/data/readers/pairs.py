@@ -14,6 +14,36 @@ from frugalseg.data.checks import DataError, nothing_found
 from frugalseg.data.decode import read_image, read_label_image
 from frugalseg.data.readers import Case, Cases, Sample, listed, paired, text_of
 
+OPTIONS = {
+    "image": {
+        "type": "string",
+        "pattern": r"\{name\}",
+        "description": "Pattern of the images' paths below the root folder, for example train/{name}_IM.tif. {name} stands for the "
+        "name that both share, * for anything; neither crosses a folder.",
+    },
+    "label": {
+        "type": "string",
+        "pattern": r"\{name\}",
+        "description": "Pattern of the label images' paths, for example train/{name}_GT.tif.",
+    },
+    "names": {
+        "type": "string",
+        "pattern": ".",
+        "default": None,
+        "description": "A text file with the names of this split, one a line, below the root folder; without it, all.",
+    },
+    "exclude": {
+        "type": "strings",
+        "default": None,
+        "description": "Patterns of files to leave out, of their names or of their paths.",
+    },
+    "instances": {
+        "enum": ["components", "labels"],
+        "default": None,
+        "description": "As the dataset's instances, of this split alone.",
+    },
+}
+
 
 def find(root: Path, options: Mapping[str, Any]) -> Cases:
     """Cases of one split from two patterns, in the order of the names.
