@@ -223,3 +223,10 @@ def test_latex_has_a_header_of_two_levels_and_escapes(table):
     assert r" & published & 0.780 $\pm$ 0.182 & 0.817 ($\pm$ 0.017) & -- & -- \\" in lines
     assert r"\par\smallskip{\footnotesize 5 \% $\pm$ 1}" in lines
     assert "±" not in text
+
+
+def test_latex_of_one_heading_level_has_plain_headings(table):
+    layout = lay_out(table, ["rate", "selector"], ["metric"], ["pq"])
+    lines = to_latex(layout.frame, "Caption", "tab", "", layout.names).splitlines()
+    assert lines[lines.index(r"\toprule") + 1] == r"Rate (\%) & Selector & PQ (instance) \\"
+    assert not any("cmidrule" in line for line in lines)

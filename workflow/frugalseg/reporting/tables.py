@@ -40,7 +40,8 @@ def to_latex(frame: pd.DataFrame, caption: str, label: str, notes: str, names: i
     One wider than the line is shrunk to fit. The first `names` columns name the rows.
     """
     escaped = without_repeats(frame, names).map(escape)
-    escaped.columns = frame.columns.map(lambda key: tuple(map(escape, key)) if isinstance(key, tuple) else escape(key))
+    levels = [frame.columns.get_level_values(level).map(escape) for level in range(frame.columns.nlevels)]
+    escaped.columns = pd.MultiIndex.from_arrays(levels) if len(levels) > 1 else levels[0]
     text = escaped.style.hide(axis="index").to_latex(
         hrules=True,
         multicol_align="c",
