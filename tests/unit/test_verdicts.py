@@ -1,11 +1,13 @@
 """Verdicts on claims, from files to words, table and figure, on made-up metrics whose answer is known."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import false_discovery_control
 
 from frugalseg.answers.answer import Asked
 from frugalseg.answers.claim import answer, judge_claims, sentences, to_markdown, to_table
@@ -128,6 +130,25 @@ def test_the_answer_counts_and_hedges(judged):
     assert "; needed: at least 0." in others[4]
     assert others[5].startswith("Cannot be decided: It is a gain. Measured: +0.0")
     assert others[6] == "Cannot be decided: It is a recovery. Nothing was lost, so nothing can be won back."
+
+
+def test_verdicts_are_also_judged_together(judged, files):
+    by_name = {item.name: item for item in judged}
+    # The test behind an interval of 95 % decides at 5 %.
+    assert all((item.p <= 0.05) == (item.verdict != "undecided") for item in judged)
+    assert by_name["wins_nothing_back"].p == 1
+    assert all(item.q >= item.p for item in judged)
+    assert sentences(judged)[-1] == (
+        "Seven claims are judged here. Taken together, with at most 5 % of the verdicts false, every one that was decided stands."
+    )
+    # Among many that cannot be decided one that just is does not stand.
+    barely = [replace(item, q=0.2) if item.name == "restores" else item for item in judged]
+    assert sentences(barely)[-1].endswith("all that were decided stand but those on restores.")
+    table = to_table(judged).set_index("claim")
+    np.testing.assert_allclose(table["q"], false_discovery_control(table["p"]))
+    alone = judge_claims({"forgets": CLAIMS["forgets"]}, files, PUBLISHED)
+    assert alone[0].q == alone[0].p
+    assert not any("Taken together" in sentence for sentence in sentences(alone))
 
 
 @pytest.mark.parametrize(

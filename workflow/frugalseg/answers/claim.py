@@ -19,18 +19,22 @@ from frugalseg.answers.seeds import Seeds
 from frugalseg.reporting import prose
 from frugalseg.reporting.formats import MISSING, score
 from frugalseg.statistics.effects import Effect, Verdict, effect_of_means, judge, measure, more_runs
+from frugalseg.statistics.false_discovery import false_discovery, p_of_verdict
 from frugalseg.statistics.more_runs import Needed
 from frugalseg.study.kinds.claim import Printed, printed_means, scores_by_role, tests_of_roles
 from frugalseg.study.metrics import METRICS
 
 QUESTION = "Do the study's claims hold on these data?"
+# Share of false verdicts among those that stand together.
+_FALSE = 0.05
 
 
 @dataclass(frozen=True)
 class Judged:
     """A claim with its effect as measured, its verdict, its numbers of test images and the published means, if any.
 
-    `replicated` models of the study say how much seeds vary, 0 where too few do; `needed` would decide what is undecided.
+    `replicated` models of the study say how much seeds vary, 0 where too few do; `needed` would decide what is undecided. `p` is
+    that of the test behind the interval, `q` the share of false verdicts among all of the study that are reached as surely.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Judged:
     printed: Printed | None = None
     replicated: int = 0
     needed: Needed = field(default_factory=Needed)
+    p: float = 1.0
+    q: float = 1.0
 
     @property
     def title(self) -> str:
@@ -75,6 +81,11 @@ class Judged:
     def alone(self) -> bool:
         """Whether it was decided by one seed alone."""
         return self.one_seed and self.verdict != "undecided"
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is decided among all claims of the study together, at most 5 % of them falsely."""
+        return self.verdict != "undecided" and self.q <= _FALSE
 
     @property
     def said(self) -> str:
@@ -138,7 +149,7 @@ def judge_claims(
             judged.append(_judge(name, claim, files, published, seeds_on))
         except ValueError as error:
             raise ValueError(f"claim {name!r}: {error}") from error
-    return judged
+    return [replace(item, q=q) for item, q in zip(judged, false_discovery([item.p for item in judged]), strict=True)]
 
 
 def _judge(
@@ -158,6 +169,12 @@ def _judge(
         # Other models have shown that seeds differ: images alone decide nothing.
         effect = replace(effect, fault=effect.fault or "one seed")
     verdict = judge(effect, claim)
+
+    def decided(level: float) -> bool:
+        return (
+            judge(replace(effect, estimate=measure(kind, scores, *priors, level=level).estimate), claim) != "undecided"
+        )
+
     images = {test: scores[role].shape[1] for role, test in tests.items()}
     return Judged(
         name,
@@ -168,13 +185,15 @@ def _judge(
         printed=printed_means(claim, published) if "tables" in claim.get("published", {}) else None,
         replicated=min(prior.models for prior in priors) if priors else 0,
         needed=more_runs(kind, scores, claim, *priors[:1]) if verdict == "undecided" and not effect.fault else Needed(),
+        p=p_of_verdict(decided),
     )
 
 
 def to_table(judged: Sequence[Judged]) -> pd.DataFrame:
     """Everything about every claim, a row each.
 
-    ``effect`` has the ends ``low`` and ``high`` of its 95 % interval, empty where it does not exist; ``fault`` says why.
+    ``effect`` has the ends ``low`` and ``high`` of its 95 % interval, empty where it does not exist; ``fault`` says why. ``p``
+    is at most 0.05 where it decides; ``q`` is p among all claims (Benjamini & Hochberg 1995).
     ``replicated`` models of the study say how much seeds vary, 0 where too few do; ``more_seeds`` of its models, or so many
     ``images_needed``, would decide a claim. ``published`` is the effect of the published means, from ``published_tables``.
     """
@@ -191,7 +210,13 @@ def to_table(judged: Sequence[Judged]) -> pd.DataFrame:
         row |= {"chains": " ".join(f"{role}={chain}" for role, chain in item.claim["chains"].items())}
         row |= {"seeds": len(item.claim["seeds"]), "images": " ".join(map(str, item.images))}
         row |= {"effect": estimate.value, "low": estimate.low, "high": estimate.high}
-        row |= {"verdict": item.verdict, "fault": item.effect.fault, "replicated": item.replicated}
+        row |= {
+            "verdict": item.verdict,
+            "p": item.p,
+            "q": item.q,
+            "fault": item.effect.fault,
+            "replicated": item.replicated,
+        }
         row |= {"more_seeds": item.needed.seeds, "images_needed": item.needed.images, "published": item.published}
         row["published_tables"] = " ".join(item.printed.tables) if item.printed else None
         rows.append(row | {"published_words": item.says})
@@ -215,6 +240,7 @@ def _values(judged: Sequence[Judged]) -> dict[str, Any]:
         "judged": judged,
         "counts": {word: sum(item.verdict == word for item in judged) for word in words},
         "alone": sum(item.alone for item in judged),
+        "falling": [item.title for item in judged if item.verdict != "undecided" and not item.stands],
         "one_seed": any(item.one_seed for item in judged),
         "replicated": sorted({item.replicated for item in judged} - {0}),
         "as_published": [item for item in judged if item.says or item.printed],

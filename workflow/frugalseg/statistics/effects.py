@@ -31,14 +31,19 @@ _WEIGHTS: dict[str, tuple[dict[str, float], dict[str, float]]] = {
 
 @dataclass(frozen=True)
 class Effect:
-    """What a claim is about, as measured, with its 95 % interval; NaN and a fault where nothing can be said of it."""
+    """What a claim is about, as measured, with its interval; NaN and a fault where nothing can be said of it."""
 
     estimate: Estimate
     fault: Fault | None = None
 
 
 def measure(
-    kind: str, scores: Mapping[str, ArrayLike], prior: Prior | None = None, other_prior: Prior | None = None
+    kind: str,
+    scores: Mapping[str, ArrayLike],
+    prior: Prior | None = None,
+    other_prior: Prior | None = None,
+    *,
+    level: float = 0.95,
 ) -> Effect:
     """Measure the effect of a kind of claim.
 
@@ -56,6 +61,8 @@ def measure(
         that begin with ``other_``, which have their own.
     prior, other_prior : Prior, optional
         Of the seed variances on either test set.
+    level : float
+        Probability the interval is meant to cover, in (0, 1).
     """
     missing = [role for role in ROLES[kind] if role not in scores]
     if missing:
@@ -63,13 +70,13 @@ def measure(
     if not any(np.any(scores[role]) for role in ROLES[kind]):
         return Effect(Estimate(math.nan, math.nan, math.nan), "nothing learnt")
     if kind == "asymmetry":
-        return _asymmetry(scores, prior, other_prior)
+        return _asymmetry(scores, prior, other_prior, level)
     above, below = _WEIGHTS[kind]
     models = [scores[role] for role in ROLES[kind]]
     numerator, denominator = ([weights.get(role, 0.0) for role in ROLES[kind]] for weights in (above, below))
     if not below:
-        return Effect(crossed_contrast(models, numerator, prior=prior))
-    estimate = crossed_ratio(models, numerator, denominator, prior=prior)
+        return Effect(crossed_contrast(models, numerator, prior=prior, level=level))
+    estimate = crossed_ratio(models, numerator, denominator, prior=prior, level=level)
     if math.isnan(estimate.value):
         return Effect(estimate, "nothing to lose" if kind == "loss" else "nothing lost")
     if math.isinf(estimate.low) or math.isinf(estimate.high):
@@ -130,9 +137,9 @@ def judge(effect: Effect, claim: Mapping[str, Any]) -> Verdict:
     return _side(within, beyond) if claim["effect"] == "equal" else _side(beyond, within)
 
 
-def _asymmetry(scores: Mapping[str, ArrayLike], prior: Prior | None, other_prior: Prior | None) -> Effect:
+def _asymmetry(scores: Mapping[str, ArrayLike], prior: Prior | None, other_prior: Prior | None, level: float) -> Effect:
     first, second = (
-        measure("loss", {role: scores[f"{prefix}{role}"] for role in ROLES["loss"]}, known)
+        measure("loss", {role: scores[f"{prefix}{role}"] for role in ROLES["loss"]}, known, level=level)
         for prefix, known in (("", prior), ("other_", other_prior))
     )
     fault = first.fault or second.fault
