@@ -10,7 +10,9 @@ from scipy import stats
 
 from frugalseg.statistics.correlation import correlation
 from frugalseg.statistics.intervals import Estimate
-from frugalseg.statistics.tests import holm, plateau_edge, signed_rank
+from frugalseg.statistics.plateau import plateau_edge
+from frugalseg.statistics.seed_variance import fit_prior
+from frugalseg.statistics.tests import holm, signed_rank
 
 
 def generator(seed=0):
@@ -161,6 +163,15 @@ def rate_of_claims(loss, margin=0.02, simulations=300):
         for seed in range(simulations)
     ]
     return np.mean(claims)
+
+
+def test_seeds_that_vary_leave_fewer_caps_not_worse():
+    accuracy = nets({512: 0, 64: 0.0, 32: 0.0, 8: 0.0}, images=60)
+    calm = plateau_edge(accuracy, 0.02, prior=fit_prior(list(accuracy.values())))
+    assert calm.edge == 8
+    source = generator(1)
+    varied = {cap: values + source.normal(0, 0.03, (3, 1)) for cap, values in accuracy.items()}
+    assert plateau_edge(varied, 0.02, prior=fit_prior(list(varied.values()))).edge == 512
 
 
 def test_error_rate_and_power():

@@ -18,8 +18,9 @@ from frugalseg.data.stores import read_table
 from frugalseg.reporting import prose
 from frugalseg.reporting.formats import MISSING
 from frugalseg.reporting.tables import to_latex, to_markdown
+from frugalseg.statistics.plateau import Plateau, plateau_edge
 from frugalseg.statistics.proof import correlations, spread
-from frugalseg.statistics.tests import Plateau, plateau_edge
+from frugalseg.statistics.seed_variance import fit_prior
 from frugalseg.widths import choice
 from frugalseg.widths.scan import values
 
@@ -178,13 +179,13 @@ def read_accuracy(files: Mapping[tuple[str, float, int], str | Path]) -> pd.Data
 
 
 def plateau(accuracy: pd.DataFrame, margin: float) -> Plateau:
-    """Where the Dice of the trained caps stops to rise; see `frugalseg.statistics.tests.plateau_edge`."""
+    """Where the Dice of the trained caps stops to rise; where several seeds were trained, seeds count as much as images."""
     trained = accuracy[accuracy["cap"].notna()]
     tables = {
         int(cap): rows.pivot(index="seed", columns="image", values="dice").to_numpy()
         for cap, rows in trained.groupby("cap")
     }
-    return plateau_edge(tables, margin)
+    return plateau_edge(tables, margin, prior=fit_prior(list(tables.values())))
 
 
 def compare(scan: Scan, chosen: pd.DataFrame, accuracy: pd.DataFrame, edge: int) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def equivalence(
         interval = pair.contrast((1.0, -1.0), 1 - 2 * tail)
         return -margin < interval.low and interval.high < margin
 
-    p = _smallest_alpha(within)
+    p = smallest_alpha(within)
     return Equivalence(pair.contrast((1.0, -1.0), 1 - 2 * alpha), p, p <= alpha)
 
 
@@ -84,8 +84,8 @@ def compare(
     }
 
 
-def _smallest_alpha(within: Callable[[float], bool]) -> float:
-    """The smallest alpha at which the interval lies within the margin, by bisection; 1 where none does."""
+def smallest_alpha(within: Callable[[float], bool]) -> float:
+    """The smallest one-sided alpha at which an interval of level 1 - 2 alpha lies `within` a margin, by bisection; 1 if none does."""
     low, high = _ALPHAS
     if not within(high):
         return 1.0

@@ -37,7 +37,7 @@ OUTLIER = 0.05
 _ANYWHERE = 25.0
 #: What b and tau may be; tau is half-normal, since beyond this scale studies tell it anyway.
 _TYPICAL = 1.7
-_SLOPES = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
+_SLOPES = np.array([-0.75, 0.0, 0.75, 1.5, 2.25])
 _SPREADS = np.array([0.05, 0.3, 0.6, 0.9, 1.2, 1.6, 2.0, 2.6, 3.2])
 #: Values that stand for the posterior, and for everything that an interval averages over.
 _POSTERIOR = 200
@@ -130,7 +130,7 @@ def prior_of(means: Array, variances: Array, residuals: Array, seeds: Array) -> 
     places = np.array([_place(mean) for mean in means])
     centre = float(np.median(places))
     levels = np.median(logarithms[variances > 0]) + np.linspace(-6, 6, 49)
-    slopes = _SLOPES if means.min() >= 0 and means.max() <= 1 else _SLOPES[:1]
+    slopes = _SLOPES if means.min() >= 0 and means.max() <= 1 else _SLOPES[1:2]
     away = logarithms[:, None, None] - slopes[:, None] * (places - centre)[:, None, None] - levels
     posterior = np.zeros((len(_SPREADS), len(slopes), len(levels)))
     posterior -= (_SPREADS[:, None, None] / _TYPICAL) ** 2 / 2
