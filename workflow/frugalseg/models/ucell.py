@@ -189,10 +189,6 @@ class UCell(nn.Module):
         (1,) diameter in pixels of the cells as the network was shown them, and as they are in the training patches.
         Images are predicted at the scale of the first over the second; the public implementation predicts them as they are.
 
-    Raises
-    ------
-    ValueError
-        When a size is out of range, or the patches are no multiple of a token.
     """
 
     def __init__(

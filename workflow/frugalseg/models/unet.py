@@ -72,11 +72,6 @@ class UNet(nn.Module):
         Parameters of the heads at lower resolutions. nnU-Net always builds them, so the counts of Kimbowa et al. 2026
         include them.
 
-    Raises
-    ------
-    ValueError
-        When there is no patch size, nnU-Net could not plan it, or the cap is not from 1 to 512.
-
     Notes
     -----
     Initialisation is nnU-Net's: He normal for a slope of 0.01 in all convolutions, zero bias, instance norms that start

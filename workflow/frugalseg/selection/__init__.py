@@ -1,7 +1,8 @@
 """Selectors: functions that put the patches of a dataset in the order in which a coreset takes them.
 
-A selector is one file with a function of its name, ``(features, patches, seed, **options) -> (order, bins)``, and constants
-that say what others need to know of it:
+A selector is one file with a function of its name, ``(features, patches, seed, **options) -> (order, bins)``: features (N, D)
+floating point and finite, or None, the patch table of N rows, and the run's seed, of which it takes what it needs; two
+LongTensors (N,), see `Selection`. Constants say what others need to know of it:
 
     METHODS   what it is, for the methods section: the end of "The selector X ...", a template over its options (Jinja)
     CITES     the papers that `METHODS` cites as [@key], by key

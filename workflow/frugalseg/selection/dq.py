@@ -52,27 +52,8 @@ def dq(
     Bins differ by at most one in size, larger bins first, so the coreset of rate r, which is the first
     max(1, floor(r |S_n|)) of every bin S_n, is a prefix.
 
-    Parameters
-    ----------
-    features : Tensor, shape (N, D)
-    patches : ignored
-    seed : int
-        Of the permutations when `sample` is ``random``.
-    gain : {"sum", "mean", "graphcut"}
-        What a bin is filled by; see `greedy_bins`.
-    bins : int
-        Number of bins, 1 to N.
-    sample : {"head", "random"}
-        Take every bin in greedy order (the study's script) or in random order (Zhou et al.).
-
-    Returns
-    -------
-    order, bins : LongTensor, shape (N,)
-
-    Raises
-    ------
-    ValueError
-        When `sample` is not known; also as `greedy_bins`.
+    Bins are filled by a `gain`, see `greedy_bins`, and each is taken in greedy order (`sample` ``head``, the study's script) or in
+    random order (``random``, Zhou et al.).
     """
     if sample not in ("head", "random"):
         raise ValueError(f"unknown sample {sample!r}: choose head or random")

@@ -37,7 +37,7 @@ def embed(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
-    """Feature vectors of patches from the encoder of a ViT-MAE checkpoint.
+    """Feature vectors (N, D) float32 of patches from the encoder of a ViT-MAE checkpoint.
 
     Parameters
     ----------
@@ -47,27 +47,13 @@ def embed(
     checkpoint : str or Path
         Local folder in Hugging Face's layout, of a `ViTMAEForPreTraining` or of a bare `ViTMAEModel`.
     mask_ratio : float
-        Share of the tokens hidden from the encoder, in [0, 1). The library hides 75 % in every forward pass, also in
-        evaluation mode; 0 shows the whole patch.
+        Share of the tokens hidden from the encoder, in [0, 1), by `seed`. The library hides 75 % in every forward pass, also
+        in evaluation mode; 0 shows the whole patch.
     pooling : {"mean", "class"}
         Mean over all tokens of the last hidden state, the class token among them (Zhao & Chen 2025), or the class
         token alone.
     batch : int
         Patches per forward pass; changes the features by rounding only.
-    seed : int
-        Fixes which tokens are hidden; without effect at a mask ratio of 0.
-    device : str or torch.device
-        Where the encoder runs.
-
-    Returns
-    -------
-    np.ndarray
-        (N, D) float32, D the encoder's width.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no ViT-MAE checkpoint, the mask ratio is out of range or the pooling is unknown.
     """
     if not 0 <= mask_ratio < 1:
         raise ValueError(f"mask_ratio {mask_ratio} is outside [0, 1); 0 shows the encoder the whole patch")

@@ -17,22 +17,7 @@ METHODS = (
 def few(features: Tensor | None, patches: pd.DataFrame, seed: int) -> tuple[Tensor, Tensor]:
     """Patches image after image, the images in random order, from the run's seed.
 
-    Parameters
-    ----------
-    features : ignored
-    patches : DataFrame of N rows
-        Needs the column ``image``.
-    seed : int
-
-    Returns
-    -------
-    order, bins : LongTensor, shape (N,)
-        `bins` is the place of the patch's image in the random order, so k images are the patches with bins < k.
-
-    Raises
-    ------
-    ValueError
-        When the table has no column ``image``.
+    `bins` is the place of the patch's image in the random order, so k images are the patches with bins < k.
     """
     if "image" not in patches:
         raise ValueError(f"selector 'few' needs the column 'image'; the patch table has {', '.join(patches.columns)}")

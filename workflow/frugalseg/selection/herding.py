@@ -23,21 +23,6 @@ def herding(features: Tensor, patches: pd.DataFrame | None, seed: int) -> tuple[
     The k-th pick minimises ``||mean - (picks + x) / k||`` over the patches x left: it is the one nearest to ``k mean - picks``,
     where `picks` is the sum of those before, which is herding's weight vector. Distances are Euclidean, in float64; ties go
     to the smallest index. O(N^2 D) work and O(N D) memory for the full order.
-
-    Parameters
-    ----------
-    features : Tensor, shape (N, D), floating point
-    patches, seed : ignored
-
-    Returns
-    -------
-    order, bins : LongTensor, shape (N,)
-        `bins` is 0 throughout.
-
-    Raises
-    ------
-    ValueError
-        When `features` is not a matrix of finite floating point numbers.
     """
     rows = checked(features)
     count = len(rows)

@@ -21,21 +21,6 @@ def kcenter(features: Tensor, patches: pd.DataFrame | None, seed: int) -> tuple[
 
     Distances are Euclidean, in float64; the first patch is the one nearest to the mean feature; ties go to the smallest
     index. N distances are taken for every pick, O(N^2 D) work and O(N D) memory for the full order.
-
-    Parameters
-    ----------
-    features : Tensor, shape (N, D), floating point
-    patches, seed : ignored
-
-    Returns
-    -------
-    order, bins : LongTensor, shape (N,)
-        `bins` is 0 throughout.
-
-    Raises
-    ------
-    ValueError
-        When `features` is not a matrix of finite floating point numbers.
     """
     rows = checked(features)
     count = len(rows)

@@ -11,18 +11,6 @@ METHODS = "drew patches at random, anew for every seed"
 
 
 def random(features: Tensor | None, patches: pd.DataFrame, seed: int) -> tuple[Tensor, Tensor]:
-    """Uniformly random order of the patches, from the run's seed.
-
-    Parameters
-    ----------
-    features : ignored
-    patches : DataFrame of N rows
-    seed : int
-
-    Returns
-    -------
-    order, bins : LongTensor, shape (N,)
-        `bins` is 0 throughout.
-    """
+    """Uniformly random order of the patches, from the run's seed."""
     order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(seed))
     return order, torch.zeros_like(order)

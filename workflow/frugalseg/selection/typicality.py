@@ -42,23 +42,7 @@ def typicality(
     they take patches. Typicality is the inverse of the mean distance to the 20 nearest neighbours in the cluster, or to all
     others of a smaller one. In every turn the clusters come by size, the largest first, as long as they have patches
     left. Equally typical patches come by index.
-
-    Parameters
-    ----------
-    features : Tensor, shape (N, D), floating point
-    patches, seed : ignored
-    clusters : int
-        Of k-means; as many as there are patches where these are fewer.
-
-    Returns
-    -------
-    order, bins : LongTensor, shape (N,)
-        `bins` is the cluster of each patch, 0 for the largest.
-
-    Raises
-    ------
-    ValueError
-        When `features` is not a matrix of finite floating point numbers.
+    `bins` is the cluster of each patch, 0 for the largest; of fewer patches than clusters each is one.
     """
     rows = checked(features).cpu().double()
     labels = _k_means(rows, min(clusters, len(rows)))

@@ -35,21 +35,7 @@ OPTIONS = {
 def uncertainty(features: Tensor, patches: pd.DataFrame | None, seed: int) -> tuple[Tensor, Tensor]:
     """Order by how uncertain a model is of the patches, the most uncertain first.
 
-    Parameters
-    ----------
-    features : Tensor, shape (N, 1), floating point
-        Uncertainty of every patch, from `frugalseg.evaluation.uncertainty.uncertainties`.
-    patches, seed : ignored
-
-    Returns
-    -------
-    order, bins : LongTensor, shape (N,)
-        Equally uncertain patches come by index; `bins` is 0 throughout.
-
-    Raises
-    ------
-    ValueError
-        When `features` is not a matrix of one column of finite floating point numbers.
+    Features are (N, 1), from `frugalseg.evaluation.uncertainty.uncertainties`. Equally uncertain patches come by index.
     """
     column = checked(features)
     if column.shape[1] != 1:
