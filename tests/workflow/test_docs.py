@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 import yaml
@@ -196,7 +197,7 @@ def what_make_says(checkout: Checkout, command: str) -> str:
 HANDLERS: dict[str, Callable[[Checkout, str], str]] = {
     r"make (demo|study|fetch|plan)\b": dry_run_of_make,
     r"make (setup|test|lint|bench|docs)$": what_make_says,
-    r"\.venv/bin/snakemake .* results/.* --configfile config/studies/(plates|arrays|moderate|context)\.yaml$": run_small,
+    r"\.venv/bin/snakemake .* results/.* --configfile config/studies/(plates|arrays|moderate|context|hardest)\.yaml$": run_small,
     r"\.venv/bin/snakemake --unlock ": Checkout.run_once,
     r"\.venv/bin/snakemake ": dry_run,
     r"snakemake ": lambda checkout, command: dry_run(checkout, f".venv/bin/{command}"),
@@ -253,6 +254,16 @@ def test_the_example_model_is_trained(checkout):
     model = json.loads((results / "models/context/cyto/seed0/model.json").read_text())
     assert model["config"]["recipe"]["arch"] == "context"
     assert "A context network (Yu & Koltun 2016) was trained" in (results / "tables/methods.md").read_text()
+
+
+def test_the_example_kind_of_question_is_answered_by_the_example_metric(checkout):
+    run_small(checkout, command_with("results/hardest/tables/hardest_images.md"))
+    results = checkout.folder / "results/hardest"
+    answer = json.loads((results / "answers/hardest_images.json").read_text())
+    assert answer["sentences"][0].startswith("The model is worst on cyto_test_")
+    assert (results / "figures/hardest_images.png").stat().st_size
+    scores = pd.read_csv(results / "metrics/small/cyto/seed0/cyto.csv")
+    assert pd.read_csv(results / "tables/hardest_images.csv")["count"][0] == scores["count"].min()
 
 
 def command_with(text: str) -> str:
