@@ -31,7 +31,7 @@ setup: .venv/ready ## create .venv with the pinned requirements
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-dev.lock
 	touch $@
 
-demo: setup ## run the default study and say where its report is
+demo: setup ## run the demo and say where its report is
 	$(MAKE) --no-print-directory study CONFIG=config/config.yaml
 
 study: setup ## run a study: make study CONFIG=config/studies/real.yaml [PROFILE=slurm] [CORES=n]
@@ -40,14 +40,14 @@ study: setup ## run a study: make study CONFIG=config/studies/real.yaml [PROFILE
 	@echo "The answers of the study $(STUDY): results/$(STUDY)/answers.html"
 	@echo "All of its report: results/$(STUDY)/report.html"
 
-# The report embeds tables and figures, so it is made anew when one of them is newer.
+# The report embeds tables and figures. Make it again when one of them is newer.
 results/$(STUDY)/report.html: $(wildcard results/$(STUDY)/answers.html results/$(STUDY)/tables/* results/$(STUDY)/figures/*)
 	@$(SNAKEMAKE) --configfile $(CONFIG) --report $@ >results/$(STUDY)/logs/report.txt 2>&1 || { cat results/$(STUDY)/logs/report.txt; false; }
 
 fetch: setup ## what a study needs from elsewhere, and nothing else: make fetch CONFIG=config/studies/published.yaml
 	@$(RUN) fetch --configfile $(CONFIG)
 
-# Elsewhere than here a job measures how fast its machine is, unless the profile has a file that says so.
+# With another profile a job measures how fast its machine is, unless the profile has a file that says so.
 SPEEDS = $(wildcard workflow/profiles/$(PROFILE)/throughput.json)
 plan: setup ## what a study would cost: models, steps, hours, disk and jobs
 	$(if $(SPEEDS)$(filter local,$(PROFILE)),,$(SNAKEMAKE) --configfile $(CONFIG) results/$(STUDY)/throughput.json)
@@ -68,7 +68,7 @@ lint: .venv/dev-ready ## ruff, snakefmt, Snakemake's own linter, hadolint
 	$(BIN)/snakemake --lint
 	$(BIN)/hadolint Dockerfile
 
-docs: setup ## docs/config.md from the schemas
+docs: setup ## docs/config.md from the classes that check the config
 	$(BIN)/python -m frugalseg.study.reference
 
 bench: .venv/dev-ready ## our speed beside the peers'

@@ -15,7 +15,7 @@ rule prepare:
     params:
         dataset=lookup("{dataset}", within=config["datasets"]),
         data_root=lookup("data_root", within=config),
-        # Looked at anew once the input is there: images that were fetched in the same run are no change in the next.
+        # Read again once the input is there, so images fetched in this run are no change in the next.
         files=files_of_dataset,
         code=code_of("prepare.py", reader),
     script:

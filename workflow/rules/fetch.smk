@@ -1,6 +1,6 @@
-# Downloads: the files of datasets and weights, fetched, verified and unpacked below data_root. The data are no output of a
-# rule: Snakemake deletes the outputs of a job that it runs again, and these took hours, or a form filled in by hand. The
-# output is a receipt. What is in place already is accepted as it is, and the network is not touched for it.
+# Downloads: the files of datasets and weights, fetched, verified and unpacked below data_root. The output of the rule is a
+# receipt, not the data: Snakemake deletes the outputs of a job that it runs again, and these took hours, or a form filled in
+# by hand. Existing files are accepted; nothing is downloaded again.
 
 
 rule fetch_file:

@@ -20,14 +20,14 @@ rule train:
         "../../envs/environment.yaml"
     params:
         config=stage_config,
-        # Lives outside the outputs, which Snakemake deletes when a job fails: a killed run goes on from here.
+        # Not an output: Snakemake deletes outputs when a job fails, and a killed run goes on from here.
         state=f"results/{config['study']}/state/{{recipe}}/{{chain}}/seed{{seed}}",
         code=code_of("train.py", network, way_of_keeping),
     script:
         "../../scripts/train.py"
 
 
-# Low-rank adapters are kept alone, too, beside the model that they were merged into.
+# Low-rank adapters are also kept alone, beside the model that they were merged into.
 use rule train as train_adapters with:
     output:
         multiext("<results>/models/{recipe}/{chain}/seed{seed}/", **MODEL, adapters="adapters.pt"),
@@ -61,7 +61,7 @@ rule interpolate:
         "../../scripts/interpolate.py"
 
 
-# Before its first step: what stands for chance in a transfer matrix.
+# A network before its first step: the chance level of a transfer matrix.
 rule initialise:
     input:
         coresets=coresets_of_stage,
