@@ -39,6 +39,7 @@ PAGES = [
 
 # Layered over the studies that the pages give, so that what they show takes seconds.
 SMALL = """
+datasets: {cyto: plates}
 patches: {size: 64, stride: 96, min_cells: 1, validation: 4}
 features:
   pretraining:
@@ -156,7 +157,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
             tifffile.imwrite(folder / f"{name}_img.tif", image)
             tifffile.imwrite(folder / f"{name}_masks.tif", labels.astype(np.uint16))
             (checkout.folder / "data/arrays" / split).mkdir(parents=True, exist_ok=True)
-            np.savez(checkout.folder / f"data/arrays/{split}/{name}.npz", image=image.mean(axis=-1), cells=labels)
+            np.savez(
+                checkout.folder / f"data/arrays/{split}/{name}.npz",
+                image=np.atleast_3d(image).mean(axis=-1),
+                cells=labels,
+            )
     for block in BLOCKS:
         checkout.follow(block)
     return checkout
@@ -260,7 +265,7 @@ def test_the_example_kind_of_question_is_answered_by_the_example_metric(checkout
     run_small(checkout, command_with("results/hardest/tables/hardest_images.md"))
     results = checkout.folder / "results/hardest"
     answer = json.loads((results / "answers/hardest_images.json").read_text())
-    assert answer["sentences"][0].startswith("The model is worst on cyto_test_")
+    assert answer["sentences"][0].startswith("The model is worst on multi_test_")
     assert (results / "figures/hardest_images.png").stat().st_size
     scores = pd.read_csv(results / "metrics/small/cyto/seed0/cyto.csv")
     assert pd.read_csv(results / "tables/hardest_images.csv")["count"][0] == scores["count"].min()
