@@ -11,7 +11,16 @@ from frugalseg.runtime.literals import literals, members
 
 
 def test_selectors_and_networks_are_the_modules_with_words():
-    assert members("selection").keys() == {"dq", "few", "herding", "kcenter", "random", "typicality", "uncertainty"}
+    assert members("selection").keys() == {
+        "dq",
+        "few",
+        "herding",
+        "kcenter",
+        "official",
+        "random",
+        "typicality",
+        "uncertainty",
+    }
     assert members("models").keys() == {"cmunext", "cpnet", "cpsam", "tinyunet", "ucell", "unet", "unext"}
 
 

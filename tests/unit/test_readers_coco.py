@@ -10,10 +10,13 @@ import yaml
 from PIL import Image
 
 from frugalseg.data.checks import DataError
+from frugalseg.data.patches import cut
 from frugalseg.data.prepare import prepare
 from frugalseg.data.readers import coco
 from frugalseg.data.sources import listing
-from frugalseg.data.stores import open_images
+from frugalseg.data.stores import open_images, read_table
+from frugalseg.selection import select
+from frugalseg.selection.coresets import take
 
 HEIGHT, WIDTH = 12, 17
 OPTIONS = {"annotations": "annotations/a.json", "images": "images"}
@@ -131,6 +134,74 @@ def test_livecell_as_published(tmp_path, root, folder):
 
 def hash_of(name):
     return sum(map(ord, name)) * 1000
+
+
+def livecell(tmp_path, root):
+    """LIVECell's structure: annotations as a mapping, two ids for one file, splits that overlap, subsets as files of their own."""
+    here = tmp_path / "livecell"
+    cells = [[box(1, 1, 5, 5)], [box(6, 2, 12, 9)]]
+    for split, folder in (("train", "livecell_train_val_images"), ("test", "livecell_test_images")):
+        names = [f"A172_Phase_{split}_{number}.tif" for number in range(6)] + ["BV2_Phase_both_1.tif"]
+        entries = named(*names)
+        found = [
+            *objects(*cells, image_id=1),
+            *objects(cells[0], image_id=2, first=3),
+            *objects(cells[1], image_id=3, first=4),
+        ]
+        found += [*objects(cells[0], cells[0], image_id=4, first=5), *objects(cells[0], image_id=5, first=8)]
+        found += objects(cells[1], image_id=7, first=9)
+        # The second image stands there once more, with both cells; the sixth has none.
+        entries.append(named(names[1])[0] | {"id": 99})
+        found += objects(*cells, image_id=99, first=20)
+        for number, name in enumerate(names):
+            path = here / "images" / folder / name
+            save(path, image_of(hash_of("both") if "both" in name else hash_of(split) + number))
+        write(here, entries, {str(each["id"]): each for each in found}, at=f"annotations/livecell_coco_{split}.json")
+    for percent, count in (("2", 1), ("4", 2), ("5", 3), ("25", 4), ("50", 5)):
+        listed = named(*(f"A172_Phase_train_{number}.tif" for number in range(count)))
+        (here / f"annotations/{SUBSETS[percent]}").write_text(json.dumps({"images": listed, "annotations": {}}))
+    return dataset_of(root, "livecell") | {"channels": "grey"}
+
+
+SUBSETS = {
+    "2": "0_train2percent.json",
+    "4": "1_train4percent.json",
+    "5": "2_train5percent.json",
+    "25": "3_train25percent.json",
+    "50": "4_train50percent.json",
+}
+
+
+def test_livecell_with_all_its_oddities(tmp_path, root):
+    report = prepare(livecell(tmp_path, root), "livecell", tmp_path, tmp_path / "train", tmp_path / "test")
+    train, test = report["splits"]["train"], report["splits"]["test"]
+    assert (train["images"], train["cells"]) == (5, 7)
+    assert train["resolved"] == {
+        "covered": 1,
+        "images_named_twice": 1,
+        "images_without_cells": 1,
+        "in_both_splits": 1,
+        "overlapping": 1,
+        "overlapping_pixels": 16,
+    }
+    assert (test["images"], test["cells"]) == (6, 8)
+
+
+def test_official_subsets_of_livecell_are_selectors(tmp_path, root):
+    prepare(livecell(tmp_path, root), "livecell", tmp_path, tmp_path / "train", tmp_path / "test")
+    cut(open_images(tmp_path / "train"), tmp_path / "patches", size=8, stride=8)
+    patches = read_table(tmp_path / "patches/patches.csv")
+    selection = select("official", None, 0, patches=patches)
+    for percent, count in (("2", 1), ("5", 3), ("50", 5)):
+        chosen = patches.iloc[np.asarray(take(selection, "official", percent, 10))]
+        assert chosen["image"].unique().tolist() == [f"A172_Phase_train_{number}" for number in range(count)]
+        assert len(chosen) == 6 * count
+    with pytest.raises(
+        ValueError, match=r"official10: the dataset's publishers list no such subset, but 2, 4, 5, 25, 50 %"
+    ):
+        take(selection, "official", "10", 10)
+    with pytest.raises(ValueError, match="name them in `subsets`"):
+        select("official", None, 0, patches=patches.drop(columns="official"))
 
 
 def test_coco_as_published_with_images_that_have_no_objects(tmp_path, root):

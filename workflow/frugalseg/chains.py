@@ -29,6 +29,8 @@ CHAIN = rf"{STAGE}(?:_to_{STAGE})*"
 _SELECTORS = members("selection")
 #: Selectors whose number counts images; the number of every other selector is a rate in percent.
 IMAGE_SELECTORS = frozenset(name for name, constants in _SELECTORS.items() if constants.get("COUNTS") == "images")
+#: Selectors whose number names one of the subsets that the dataset's publishers list.
+LISTED_SELECTORS = frozenset(name for name, constants in _SELECTORS.items() if constants.get("COUNTS") == "listed")
 #: Methods of selection that depend on the run's seed and need no features; the others give one order for all runs.
 SEEDED_METHODS = frozenset(name for name, constants in _SELECTORS.items() if constants["NEEDS"] == "seed")
 #: Methods of selection that ask a model of the study, and need no features either.

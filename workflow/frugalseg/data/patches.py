@@ -71,7 +71,10 @@ def _table(images: Images, size: int, stride: int, border: Border) -> pd.DataFra
             f"images smaller than a patch of {size}x{size} pixels: {', '.join(too_small)}; "
             "take smaller patches, or `border: pad`"
         )
-    return pd.DataFrame(rows, columns=["number", "image", "y", "x"])
+    table = pd.DataFrame(rows, columns=["number", "image", "y", "x"])
+    if "official" in images.table:
+        table["official"] = images.table["official"].to_numpy()[table["number"]]
+    return table
 
 
 def _batches(images: Images, table: pd.DataFrame, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,8 @@ from frugalseg.data.checks import DataError, Problems, Register, image_faults
 from frugalseg.data.labels import cells_of, looks_partly_annotated
 from frugalseg.data.normalize import normalize, relabel, select_channels
 from frugalseg.data.readers import Sample
-from frugalseg.data.sources import options_of, samples
+from frugalseg.data.readers.coco import name_of
+from frugalseg.data.sources import options_of, root_of, samples
 from frugalseg.data.stores import ImageWriter, open_images
 
 # Size and stride of the patches that Zhao & Chen 2025 count, whatever those of the study at hand are.
@@ -48,7 +50,7 @@ def prepare(
         for split in order:
             resolved: Counter[str] = Counter()
             loaded = samples(dataset, split, data_root, problems, resolved)
-            notes[split] = _write_split(split, loaded, dataset, writers[split], problems, register, resolved)
+            notes[split] = _write_split(split, loaded, dataset, writers[split], problems, register, resolved, data_root)
         problems.raise_any(name)
     folders = {"train": folder_train, "test": folder_test}
     report = {
@@ -70,10 +72,12 @@ def _write_split(
     problems: Problems,
     register: Register,
     resolved: Counter[str],
+    data_root: str | Path,
 ) -> dict[str, Any]:
     """Write the sound images of one split; note the faults of the others, and add to what was `resolved`."""
     identical: list[list[str]] = []
     partly: list[str] = []
+    listed = _listed(dataset, data_root, problems) if split == "train" else {}
     images = cells = 0
     for sample in tqdm(loaded, desc=f"{split} images", unit="image", mininterval=1):
         resolved.update(sample.notes)
@@ -116,10 +120,25 @@ def _write_split(
             identical.append([twin, sample.image])
         if looks_partly_annotated(pixels, labels):
             partly.append(sample.label)
-        writer.add(sample.name, normalize(pixels), relabel(labels))
+        official = " ".join(percent for percent, names in listed.items() if sample.name in names) if listed else None
+        writer.add(sample.name, normalize(pixels), relabel(labels), official)
     if images and not cells and not problems:
         problems.add(f"{split}: all {images} images are without cells or do not count; take other images for {split}")
     return {"resolved": dict(sorted((+resolved).items())), "identical": identical, "perhaps_partly_annotated": partly}
+
+
+def _listed(dataset: Mapping[str, Any], data_root: str | Path, problems: Problems) -> dict[str, set[str]]:
+    """Names of the images of each subset that the publishers list, by its percent."""
+    listed = {}
+    for percent, file in (dataset.get("subsets") or {}).items():
+        path = root_of(dataset, data_root) / file
+        if not path.exists():  # told by the selector that asks for it
+            continue
+        try:
+            listed[str(percent)] = {name_of(image["file_name"]) for image in json.loads(path.read_bytes())["images"]}
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            problems.add(f"{path}: is no list of images in COCO's format ({error}); correct `subsets` of the dataset")
+    return listed
 
 
 def _ceiling(folder: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:

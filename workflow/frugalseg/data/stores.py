@@ -23,7 +23,7 @@ from frugalseg.runtime.files import writing
 
 IMAGE_COLUMNS = ["image", "channels", "height", "width", "cells", "diameter"]
 PATCH_COLUMNS = ["patch", "image", "y", "x", "cells", "diameter"]
-_TEXT = ("image", "dataset", "test", "recipe", "chain")
+_TEXT = ("image", "official", "dataset", "test", "recipe", "chain")
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
@@ -158,19 +158,20 @@ class ImageWriter(_Writer):
         self._pixels = _FlatArray(_partial(pixels), np.dtype(np.float16))
         self._labels = _FlatArray(_partial(labels), np.dtype(np.int32))
 
-    def add(self, name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Append one image: its unique name, pixels (C, H, W), normalised, and integer labels (H, W)."""
+    def add(self, name: str, pixels: np.ndarray, labels: np.ndarray, official: str | None = None) -> None:
+        """Append one image: its unique name, pixels (C, H, W), normalised, integer labels (H, W), its official subsets."""
         with writing(self._files[0]):
             self._pixels.append(to_float16(pixels))
             self._labels.append(labels)
-        self._rows.append((name, *pixels.shape, *measure_cells(labels)))
+        self._rows.append((name, *pixels.shape, *measure_cells(labels), official))
 
     def _close(self) -> None:
         self._pixels.close()
         self._labels.close()
 
     def _table_of_all(self) -> tuple[Path, pd.DataFrame]:
-        return self._folder / "images.csv", pd.DataFrame(self._rows, columns=IMAGE_COLUMNS)
+        table = pd.DataFrame(self._rows, columns=[*IMAGE_COLUMNS, "official"])
+        return self._folder / "images.csv", table.dropna(axis="columns", how="all")
 
 
 class PatchWriter(_Writer):
@@ -212,7 +213,7 @@ class PatchWriter(_Writer):
     def _table_of_all(self) -> tuple[Path, pd.DataFrame]:
         cells, diameters = zip(*self._cells, strict=True) if self._cells else ((), ())
         table = self._table.assign(cells=cells, diameter=diameters)
-        return self._folder / "patches.csv", table[PATCH_COLUMNS]
+        return self._folder / "patches.csv", table[[*PATCH_COLUMNS, *table.columns.intersection(["official"])]]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ LongTensors (N,), see `Selection`. Constants say what others need to know of it:
     METHODS   what it is, for the methods section: the end of "The selector X ...", a template over its options (Jinja)
     CITES     the papers that `METHODS` cites as [@key], by key
     NEEDS     features, seed (the run's, and no features) or model (one that is asked, in place of features)
-    COUNTS    what its number counts: images; without it, percent of the patches
+    COUNTS    what its number counts: images, or one that the publishers listed; without it, percent of the patches
     OPTIONS   its keys in the config, each a fragment of JSON schema with description and default
 """
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frugalseg.chains import IMAGE_SELECTORS
+from frugalseg.chains import IMAGE_SELECTORS, LISTED_SELECTORS
 from frugalseg.runtime.files import replacing
 from frugalseg.selection import Selection
 
@@ -41,8 +41,17 @@ def coreset_size(n: int, rate: str | float | Fraction, bins: int) -> int:
 def take(selection: Selection, selector: str, number: str | float, bins: int) -> Tensor:
     """Patches (n,) of a subset, from the order of its dataset and in it; of a smaller number the first ones.
 
-    The number is a rate in percent, see `coreset_size`, or counts images for `frugalseg.chains.IMAGE_SELECTORS`.
+    The number is a rate in percent, see `coreset_size`, counts images for `frugalseg.chains.IMAGE_SELECTORS`, or is
+    one of those that the publishers listed.
     """
+    if selector in LISTED_SELECTORS:
+        subset = selection.order[selection.bins >> int(number) & 1 == 1]
+        if not len(subset):
+            listed = [str(percent) for percent in range(1, 63) if (selection.bins >> percent & 1).any()]
+            raise ValueError(
+                f"{selector}{number}: the dataset's publishers list no such subset, but {', '.join(listed)} %"
+            )
+        return subset
     if selector not in IMAGE_SELECTORS:
         return selection.order[: coreset_size(len(selection.order), number, bins)]
     images = int(selection.bins.max()) + 1

@@ -113,6 +113,11 @@ class Images(Described):
         "out.",
         "refuse",
     )
+    subsets: dict[whole(ge=1, le=62), str] | None = key(
+        "Files in COCO's format, below the root folder, of the images of each subset that the publishers list, by its percent; "
+        "chains take one by the selector official, as NAME@official5.",
+        None,
+    )
     patches: whole(ge=1) | None = key(
         "How many patches of 224 x 224 pixels, one every 112 pixels, the publication counts. Lets a study be planned before "
         "the images are here, and is compared with what the images give once they are.",

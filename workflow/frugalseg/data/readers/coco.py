@@ -112,7 +112,7 @@ def find(root: Path, options: Mapping[str, str]) -> Cases:
         )
     cases = (
         CocoCase(
-            name=PurePosixPath(name).stem,
+            name=name_of(name),
             image=found[name][0],
             label=path,
             file_name=image["file_name"],
@@ -159,6 +159,11 @@ def load(case: CocoCase) -> Sample:
     label = f"{case.label} ({case.file_name})"
     notes += painter.notes
     return Sample(case.name, str(case.image), label, pixels, painter.labels, notes, instances="labels")
+
+
+def name_of(file_name: str) -> str:
+    """The name of an image from its file name in an annotation file."""
+    return PurePosixPath(_plain(file_name)).stem
 
 
 def _plain(name: str) -> str:
