@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,25 +16,11 @@ _USED_BY_ALL = ("patches", "features", "bins", "selectors")
 def record_of(
     kind: str, name: str, config: Mapping[str, Any], hashes: Mapping[str, str], made_on: Mapping[str, Any]
 ) -> dict:
-    """Provenance of a table or a figure.
+    """Provenance of a file of ``tables`` or ``figures``, in JSON types, from its study and the SHA-256 of every checkpoint.
 
-    Parameters
-    ----------
-    kind, name : str
-        ``tables`` or ``figures``, and the name of the file there.
-    config : mapping
-        The completed config.
-    hashes : mapping
-        Path of every model's checkpoint -> its SHA-256.
-    made_on : mapping
-        What the process that writes tables runs on, see `frugalseg.runtime.provenance.surroundings`.
-
-    Returns
-    -------
-    dict
-        JSON types: the config keys used; every model with its chain, recipe, seed and hash; and of the models together
-        the versions, revisions and devices (more than one where they differ), wall seconds, and joules by counter
-        where the devices told them.
+    It has the config keys used; every model with its chain, recipe, seed and hash; of the models together the versions,
+    revisions and devices (more than one where they differ), wall seconds, and joules by counter where the devices told them;
+    and what the process that writes tables runs on (`frugalseg.runtime.provenance.surroundings`).
     """
     models = models_of(kind, name, config)
     described = [description_of(model, config) for model in models]
@@ -43,8 +30,8 @@ def record_of(
         "study": config["study"],
         "config": _keys_used(kind, name, models, config),
         "models": [
-            {"recipe": recipe, "chain": chain, "seed": seed, "sha256": hashes[_weights((recipe, chain, seed), config)]}
-            for recipe, chain, seed in models
+            {**dict(zip(("recipe", "chain", "seed"), model, strict=True)), "sha256": hashes[_weights(model, config)]}
+            for model in models
         ],
         "trained_on": {
             key: _distinct(description.get(key) for description in described)
@@ -103,10 +90,8 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 def _joules(described: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
     """Joules by counter over all models; None where one of them does not know."""
-    total: dict[str, float] = {}
-    for description in described:
-        if not description.get("joules"):
-            return None
-        for counter, joules in description["joules"].items():
-            total[counter] = total.get(counter, 0.0) + joules
-    return total or None
+    known = [description.get("joules") for description in described]
+    total: Counter[str] = Counter()
+    for joules in known if all(known) else ():
+        total.update(joules)
+    return dict(total) or None
