@@ -8,6 +8,7 @@ from frugalseg.answers.answer import Asked
 from frugalseg.answers.learning_curve import (
     answer,
     decide,
+    draw_learning_curve,
     image_shares,
     read_curve,
     sentences,
@@ -15,7 +16,6 @@ from frugalseg.answers.learning_curve import (
     to_markdown,
     to_table,
 )
-from frugalseg.answers.learning_curve_figure import draw_learning_curve
 from frugalseg.reporting import style
 from frugalseg.selection import select
 from frugalseg.selection.coresets import save

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from frugalseg.answers.answer import Asked
-from frugalseg.answers.transfer import answer, follow, followed, sentences, to_markdown, to_table
-from frugalseg.answers.transfer_figure import draw_transfer
+from frugalseg.answers.transfer import answer, draw_transfer, follow, followed, sentences, to_markdown, to_table
 from frugalseg.chains import parse
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean, crossed_mean_of_sets

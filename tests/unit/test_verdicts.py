@@ -10,8 +10,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from frugalseg.answers.answer import Asked
-from frugalseg.answers.claim import answer, judge_claims, sentences, to_markdown, to_table
-from frugalseg.answers.claim_figure import draw_verdicts
+from frugalseg.answers.claim import answer, draw_verdicts, judge_claims, sentences, to_markdown, to_table
 from frugalseg.reporting import style
 from frugalseg.study.kinds import models_of, scores_of
 from frugalseg.study.kinds.claim import Printed, printed_means, together
