@@ -68,7 +68,7 @@ def test_of_too_few_models_nothing_is_known(study, tmp_path, models, known):
 def claims(study, seeds, below):
     files, scores = study
     gain = scores["model1"][0].mean() - scores["model0"][0].mean()
-    claim = {"text": "More is better.", "kind": "gain", "metric": "dice", "test": "cyto", "recipe": "small"}
+    claim = {"text": "More is better.", "effect": "gain", "metric": "dice", "test": "cyto", "recipe": "small"}
     claim |= {"seeds": seeds, "at_least": gain - below, "chains": {"from": "model0", "to": "model1"}}
     metrics = {
         (("small", chain, seed), "cyto"): Path(files["small", chain][seed])
@@ -83,8 +83,7 @@ def verdict(study, seeds, folder, models, below=0.2):
     chosen = dict(list(study[0].items())[:models])
     summarise_seeds(chosen).to_csv(folder / "cyto.csv", index=False)
     asked = Asked("verdicts", block, metrics, files={"seed_variance": [folder / "cyto.csv"]})
-    files = {(*model, test): path for (model, test), path in metrics.items()}
-    return judge(block, files, None, asked.seeds_on)[0], answer(asked)
+    return judge(block, metrics, None, asked.seeds_on)[0], answer(asked)
 
 
 def test_one_seed_decides_on_images_alone_where_no_other_model_has_more(study, tmp_path):
