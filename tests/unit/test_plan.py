@@ -12,7 +12,6 @@ from frugalseg.plan import models as plan_models
 from frugalseg.plan import throughput
 from frugalseg.plan.__main__ import main, size, speeds_of, table
 from frugalseg.plan.costs import FEATURES, PATCHES, Cost, costs
-from frugalseg.plan.features import measure_features
 from frugalseg.plan.models import folder_of, is_trained, patch_counts, requested_models, steps_of, with_parents
 from frugalseg.study.load import complete
 from frugalseg.training.recipe import Recipe
@@ -105,10 +104,10 @@ def test_operations_are_counted_once_a_recipe(tiny, monkeypatch):
     recipes = {name: {**block, "compute": 1.0, "steps": None} for name, block in tiny["recipes"].items()}
     counted = []
     monkeypatch.setattr(plan_models, "step_flops", lambda network, size: counted.append(size) or 10**9)
-    plan_models._step_flops.cache_clear()
+    plan_models._operations.cache_clear()
     for seed in range(50):
         steps_of(("small", "cyto", seed), {**tiny, "recipes": recipes}, {})
-    plan_models._step_flops.cache_clear()
+    plan_models._operations.cache_clear()
     assert len(counted) == 1
 
 
@@ -211,6 +210,7 @@ def test_sizes_are_for_people(count, text):
 
 def test_the_throughput_of_a_recipe_is_measured(tiny, monkeypatch):
     monkeypatch.setattr(throughput, "_SECONDS_OF_STEPS", 0.1)
+    monkeypatch.setattr(throughput, "_SECONDS", 1000.0)
     said = []
     measured = throughput.measure(tiny, ["small", "foreground-cap4"], torch.device("cpu"), said.append)
     assert set(measured["recipes"]) == {"small", "foreground-cap4"}
@@ -220,14 +220,27 @@ def test_the_throughput_of_a_recipe_is_measured(tiny, monkeypatch):
         assert speed["bytes"] > 0
     assert measured["features"]["dimension"] == 16
     assert measured["threads"] == torch.get_num_threads()
-    assert any("small (1 of 2)" in text for text in said)
+    assert any("(1 of 2)" in text for text in said)
+
+
+def test_what_there_is_no_time_to_measure_follows_from_a_smaller_recipe_by_operations(tiny, monkeypatch):
+    monkeypatch.setattr(throughput, "_SECONDS", 0.0)
+    tiny["recipes"]["larger"] = {**tiny["recipes"]["small"], "batch": 8}
+    measured = throughput.measure(tiny, ["larger", "small", "consolidated"], torch.device("cpu"), lambda text: None)
+    small, larger = (measured["recipes"][name] for name in ("small", "larger"))
+    assert larger["estimated"]
+    assert larger["seconds_per_step"] == pytest.approx(4 * small["seconds_per_step"])
+    assert larger["seconds_per_megapixel"] == pytest.approx(small["seconds_per_megapixel"])
+    assert larger["bytes"] == small["bytes"]
+    text = table(costs(tiny, measured, remaining=True), measured)
+    assert "by operations" in text
 
 
 def test_features_of_a_checkpoint_cost_what_its_network_costs(tmp_path):
     patches, _ = throughput._random_patches(32, 2)
     network = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit_mae", "intermediate_size": 8, **network}))
-    measured = measure_features({"checkpoint": str(tmp_path), "mask_ratio": 0}, patches, torch.device("cpu"))
+    measured = throughput.measure_features({"checkpoint": str(tmp_path), "mask_ratio": 0}, patches, torch.device("cpu"))
     assert measured["dimension"] == 24
     assert measured["seconds_per_patch"] > 0
     assert measured["seconds_of_pretraining"] == 0

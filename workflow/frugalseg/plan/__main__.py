@@ -26,15 +26,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def speeds_of(config: Mapping[str, Any], given: Path | None) -> dict[str, Any]:
-    """The throughput of a study: as given, else as measured before, and what is missing measured now and kept.
-
-    Parameters
-    ----------
-    config : mapping
-        A completed config.
-    given : Path or None
-        File of a throughput that was measured elsewhere or written by hand; nothing is measured then.
-    """
+    """The throughput of a study: as given in a file, else as measured before, and what is missing measured now and kept."""
     if given is not None:
         return throughput.read(given, config)
     file = throughput.file_of(config)
@@ -100,6 +92,10 @@ def _notes(total: Cost, speeds: Mapping[str, Any]) -> list[str]:
         f"Hours from the throughput of {speeds['device']}, {_threads(speeds)}, jobs that take seconds left out.",
         "Disk holds patches, features and models; whole images come on top, and predictions are not kept.",
     ]
+    estimated = [name for name, speed in speeds["recipes"].items() if speed.get("estimated")]
+    if estimated:
+        shown = ", ".join(estimated[:4]) + (f" and {len(estimated) - 4} more" if len(estimated) > 4 else "")
+        notes.append(f"Not measured, but by operations from smaller recipes, within a factor of two or so: {shown}.")
     heaviest = max((speed.get("bytes", 0) for speed in speeds["recipes"].values()), default=0)
     if heaviest:
         notes.append(f"While a model trains, its running state takes up to another {size(2 * heaviest)}.")

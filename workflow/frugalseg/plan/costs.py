@@ -32,26 +32,10 @@ _BYTES_OF_FLOAT = 4
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part of a study costs.
-
-    Attributes
-    ----------
-    models : int
-        Models that it needs, parents of fine-tuned ones among them.
-    new : tuple of Model
-        Those of them that no earlier part has counted.
-    done : int
-        Those of the new ones that are trained already; nothing below counts them.
-    steps : int
-        Optimiser steps.
-    train, evaluate, prepare : float
-        Seconds of jobs that train, that evaluate, and that prepare data and features.
-    stored : float
-        Bytes written to disk and kept.
-    joules : float
-        Energy of the steps, where the throughput knows it; otherwise 0.
-    known : bool
-        Whether the numbers are complete; where not, something is not counted or not measured yet.
+    """What a part of a study costs: its models, parents among them; those of them that no earlier part has counted (`new`), and
+    how many of these are there already (`done`), which nothing below counts; optimiser steps; seconds of jobs that train, that
+    evaluate, and that prepare data and features; bytes kept on disk; joules of the steps, 0 where they are not known; and
+    whether all of it is known.
     """
 
     models: int = 0
@@ -71,39 +55,15 @@ class Cost:
         return self.train + self.evaluate + self.prepare
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.models + other.models,
-            self.new + other.new,
-            self.done + other.done,
-            self.steps + other.steps,
-            self.train + other.train,
-            self.evaluate + other.evaluate,
-            self.prepare + other.prepare,
-            self.stored + other.stored,
-            self.joules + other.joules,
-            self.known and other.known,
-        )
+        sums = {key: getattr(self, key) + getattr(other, key) for key in vars(self)}
+        return Cost(**sums | {"known": self.known and other.known})
 
 
 def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bool) -> dict[str, Cost]:
-    """Cost of the patches, of the features, of every experiment and of the proof of every width scan.
+    """Cost of the patches, of the features and of every answer, by name; segmentations and claims where they need more.
 
-    Left out are jobs that take seconds: orders of coresets, scans of untrained networks, tables and figures.
-
-    Parameters
-    ----------
-    config : mapping
-        A completed config.
-    speeds : mapping
-        The throughput, see `frugalseg.plan.throughput.measure`.
-    remaining : bool
-        Leave out what is there already; otherwise the whole study counts.
-
-    Returns
-    -------
-    dict
-        Name -> cost, in the order of the config; segmentations and claims where they need more than the others.
-        A model is counted in the first part that needs it.
+    A model counts in the first part that needs it. `speeds` are those of `frugalseg.plan.throughput.measure`; `remaining`
+    leaves out what is there already. Jobs that take seconds are left out: orders, scans of untrained networks, tables.
     """
     seen: dict[Model, None] = {}
     evaluated: dict[Model, None] = {}

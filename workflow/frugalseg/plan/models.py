@@ -6,15 +6,15 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from frugalseg.chains import ASKING_METHODS, IMAGE_SELECTORS, SEEDED_METHODS, Source, parse
 from frugalseg.data.patches import windows
-from frugalseg.models.cost import step_flops
+from frugalseg.models.cost import forward_flops, step_flops
 from frugalseg.models.ucell import recursion_of
 from frugalseg.selection.coresets import coreset_size
 from frugalseg.study.figures import segmented_models
@@ -24,23 +24,11 @@ from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
 
 SEGMENTATIONS = "segmentations"
-"""The figure that needs models beside the experiments, width scans, learning curves and claims."""
+"""The figure that needs models beside the answers."""
 
 
 def requested_models(config: Mapping[str, Any]) -> dict[str, list[Model]]:
-    """The models that each experiment, width scan and answer, the figure of segmentations and the claims need.
-
-    Parameters
-    ----------
-    config : mapping
-        A completed config.
-
-    Returns
-    -------
-    dict
-        Name of the experiment, of the scan, of the answer, `SEGMENTATIONS` or `frugalseg.study.kinds.VERDICTS` -> its models,
-        parents of fine-tuned ones not listed.
-    """
+    """Every answer, `SEGMENTATIONS` and the verdicts, each with the models that it needs, parents of fine-tuned ones not listed."""
     needed = {name: models_of(block, config) for name, block in asked_of(config).items()}
     needed[SEGMENTATIONS] = segmented_models(config)
     needed[VERDICTS] = needed.pop(VERDICTS, [])
@@ -124,7 +112,10 @@ def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int])
     if "interpolate" in block:
         return 0
     recipe = Recipe.of(block)
-    flops = partial(_step_flops, json.dumps(block))
+
+    def flops() -> int:
+        return operations(block).image
+
     if recipe.epochs is None:
         return recipe.count_steps(math.nan, flops)
     # An epoch is one pass over the patches that have no share of the batch to themselves.
@@ -134,6 +125,32 @@ def steps_of(model: Model, config: Mapping[str, Any], counts: Mapping[str, int])
         return None
     batches = sum(sizes) / (recipe.batch * (1 - shares / 100))
     return recipe.count_steps(batches * _steps_of_batch(block), flops)
+
+
+class Operations(NamedTuple):
+    """What a recipe computes: for an image's part in a step, for a step, for a pixel of prediction; and bytes of a checkpoint."""
+
+    image: int
+    step: int
+    pixel: float
+    stored: int
+
+
+def operations(block: Mapping[str, Any]) -> Operations:
+    """What a recipe computes and stores, counted without computing it, once a recipe: models are many."""
+    return _operations(json.dumps(block))
+
+
+@cache
+def _operations(recipe: str) -> Operations:
+    block = json.loads(recipe)
+    with torch.device("meta"):
+        network = build_network(block)
+    image = step_flops(network, block["crop"])
+    pixel = forward_flops(network, block["crop"]) / block["crop"] ** 2
+    return Operations(
+        image, image * block["batch"], pixel, sum(tensor.nbytes for tensor in network.state_dict().values())
+    )
 
 
 def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list[str]:
@@ -146,15 +163,6 @@ def featured_datasets(names: Iterable[Model], config: Mapping[str, Any]) -> list
     wanted = {dataset for dataset, selector in used if config["selectors"][selector]["method"] not in without}
     wanted |= {config["figures"]["features"]["dataset"]} if "features" in config["figures"] else set()
     return [name for name in config["datasets"] if name in wanted]
-
-
-@cache
-def _step_flops(recipe: str) -> int:
-    """Operations of one image's part in a step of a recipe, given as JSON; they are slow to count, and models are many."""
-    block = json.loads(recipe)
-    with torch.device("meta"):
-        network = build_network(block)
-    return step_flops(network, block["crop"])
 
 
 def _steps_of_batch(block: Mapping[str, Any]) -> int:

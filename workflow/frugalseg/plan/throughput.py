@@ -1,4 +1,4 @@
-"""How fast a machine trains and evaluates the networks of a study: a minute of the real thing on random patches."""
+"""How fast a machine trains and evaluates the networks of a study and finds features: a minute of the real thing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ from frugalseg.data.stores import IMAGE_COLUMNS, Images, Patches, measure_cells
 from frugalseg.data.synthetic import draw
 from frugalseg.evaluation.evaluate import evaluate
 from frugalseg.kernels.flows import labels_to_flows
-from frugalseg.plan.features import measure_features
+from frugalseg.plan.models import operations
+from frugalseg.pretraining.autoencoder import pretrain
 from frugalseg.runtime.energy import Meter
 from frugalseg.runtime.provenance import device_name
 from frugalseg.training.recipe import Recipe
@@ -30,39 +31,32 @@ from frugalseg.training.run import Run, autocast_type
 from frugalseg.training.sampling import Source
 from frugalseg.training.stage import ADAPTORS, build_network
 
-_SMALLEST_IMAGE = 64
-_MOST_PATCHES = 16
-_MOST_STEPS = 200
-# Steps are timed for as long as this, divided among the recipes of a study, or at least once.
-_SECONDS_OF_STEPS = 20.0
-_LONG_STEP = 4.0
+if TYPE_CHECKING:
+    from transformers import ViTMAEModel
 
-_SPEEDS_OF_NETWORK = (
-    *("arch", "target", "channels", "widths", "ucell", "lora", "keep", "optimiser", "average"),
-    *("batch", "crop", "precision", "augmentation", "rescale", "scale_range"),
-)
+_SMALLEST_IMAGE, _MOST_PATCHES, _MOST_STEPS = 64, 16, 200
+# All recipes of a study are measured in about so long; what would take longer follows from a smaller one by operations.
+_SECONDS = 30.0
+# Steps of a recipe are timed for as long as this at most; a first step longer than that is not made twice.
+_SECONDS_OF_STEPS, _LONG_STEP = 2.0, 2.0
+# A step to compile, one to warm up, one that counts, and two evaluations take about so many steps.
+_STEPS_TO_MEASURE = 4
+_FEATURES_BATCH, _FEATURES_STEPS = 4, 3
+# What the speed of a recipe does not depend on.
+_NOT_OF_SPEED = {"steps", "epochs", "compute", "lr", "momentum", "weight_decay", "nesterov", "betas", "gradient_clip"}
+_NOT_OF_SPEED |= {"schedule", "save_every", "validate_every", "parent", "parent_seed", "weights", "interpolate"}
 
 
 def file_of(config: Mapping[str, Any]) -> Path:
-    """File of a study's throughput, ``results/{study}/throughput.json``."""
+    """File of a study's throughput."""
     return Path(f"results/{config['study']}/throughput.json")
 
 
 def read(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The throughput in a file, without the recipes that the config has changed since.
 
-    Parameters
-    ----------
-    path : Path
-        JSON as `measure` makes it, or written by hand: ``device``, ``gpu`` (true or false), ``threads`` and, by
-        recipe, ``recipes: {cellpose: {seconds_per_step: 0.05}}``. A recipe without a ``key`` is taken at its word.
-    config : mapping
-        A completed config.
-
-    Raises
-    ------
-    ValueError
-        When it is no such file.
+    The JSON is as `measure` makes it, or written by hand: ``device``, ``gpu`` (true or false), ``threads`` and, by recipe,
+    ``recipes: {cellpose: {seconds_per_step: 0.05}}``. A recipe without a ``key`` is taken at its word.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -79,38 +73,20 @@ def read(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 def measure(
     config: Mapping[str, Any], recipes: list[str], device: torch.device, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Measure how fast this machine trains, evaluates and prepares what a study asks for.
+    """Measure how fast this machine trains by some recipes, evaluates and prepares; `say` is told what is being measured.
 
-    Parameters
-    ----------
-    config : mapping
-        A completed config.
-    recipes : list of str
-        Those to measure.
-    device : torch.device
-        Where to compute; on a processor, with as many threads as torch is set to.
-    say : callable
-        Told what is being measured, before it is.
-
-    Returns
-    -------
-    dict
-        JSON types: ``device``, ``gpu``, ``threads``; ``seconds_per_job``, what it takes to start one;
-        ``seconds_per_cut``, to make the target flows of a patch; ``features``, see
-        `frugalseg.plan.features.measure_features`; and of every recipe ``seconds_per_step``,
-        ``seconds_per_megapixel`` of evaluation, ``bytes`` of a checkpoint, ``joules_per_step`` by counter where the
-        device tells it, and ``key``, a hash of what they depend on.
+    JSON types: ``device``, ``gpu``, ``threads``; ``seconds_per_job``, what it takes to start one; ``seconds_per_cut``, to
+    make the target flows of a patch; ``features``, see `measure_features`; and of every recipe ``seconds_per_step``,
+    ``seconds_per_megapixel`` of evaluation, ``bytes`` of a checkpoint, ``joules_per_step`` by counter where the device tells
+    it, ``estimated`` (true) where they follow from another recipe or a smaller batch by operations, and ``key``, a hash of
+    what they depend on.
     """
     say("how long a job takes to start")
     per_job = _timed(_start_job)
-    patches, cut = _random_patches(
-        config["patches"]["size"], max((config["recipes"][name]["batch"] for name in recipes), default=1)
-    )
-    budget = _SECONDS_OF_STEPS / max(1, len(recipes))
-    speeds = {}
-    for number, name in enumerate(recipes, start=1):
-        say(f"{name} ({number} of {len(recipes)})")
-        speeds[name] = _measure_recipe(config["recipes"][name], patches, budget, device)
+    blocks = {key_of(config["recipes"][name]): config["recipes"][name] for name in recipes}
+    most = max((block["batch"] for block in blocks.values()), default=1)
+    patches, cut = _random_patches(config["patches"]["size"], most)
+    speeds = _measure_recipes(blocks, patches, device, say)
     say("features")
     return {
         "device": device_name(device),
@@ -119,14 +95,55 @@ def measure(
         "seconds_per_job": per_job,
         "seconds_per_cut": cut,
         "features": measure_features(config["features"], patches, device),
-        "recipes": speeds,
+        "recipes": {name: speeds[key_of(config["recipes"][name])] for name in recipes},
     }
 
 
 def key_of(recipe: Mapping[str, Any]) -> str:
     """Hash of what the speed of a recipe depends on: its network, its batch and crop, its arithmetic."""
-    parts = [recipe.get(name) for name in _SPEEDS_OF_NETWORK]
+    parts = {name: value for name, value in sorted(recipe.items()) if name not in _NOT_OF_SPEED}
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _measure_recipes(
+    blocks: Mapping[str, Mapping[str, Any]], patches: Patches, device: torch.device, say: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Speeds by key, the recipes of least work first; those that there is no time for follow from others of their network."""
+    work = {key: operations(block) for key, block in blocks.items()}
+    end, found = time.perf_counter() + _SECONDS, {}
+    for number, (key, block) in enumerate(sorted(blocks.items(), key=lambda item: work[item[0]].step), start=1):
+        share = (end - time.perf_counter()) / (len(blocks) - number + 1)
+        last = next(reversed(found), None)
+        expected = (
+            found[last]["seconds_per_step"] * work[key].step / work[last].step * _STEPS_TO_MEASURE if last else 0.0
+        )
+        alike = [other for other in found if _network(blocks[other]) == _network(block)]
+        if expected > share and alike:
+            found[key] = _scaled(
+                found[alike[-1]], work[key].step / work[alike[-1]].step, work[key].pixel / work[alike[-1]].pixel
+            )
+        else:
+            say(f"{block['arch']} ({number} of {len(blocks)})")
+            batch = block["batch"] if expected <= share else 1
+            measured = _measure_recipe({**block, "batch": batch}, patches, min(share, _SECONDS_OF_STEPS), device)
+            found[key] = measured if batch == block["batch"] else _scaled(measured, block["batch"], 1)
+        found[key] |= {"key": key, "bytes": work[key].stored}
+    return found
+
+
+def _network(block: Mapping[str, Any]) -> tuple[str, str]:
+    return block["arch"].partition("-")[0], block["precision"]
+
+
+def _scaled(speeds: Mapping[str, Any], step: float, pixel: float) -> dict[str, Any]:
+    """Speeds of a recipe from those of another, by the ratios of operations of a step and of a pixel of evaluation."""
+    joules = {name: used * step for name, used in speeds.get("joules_per_step", {}).items()}
+    return {
+        "seconds_per_step": speeds["seconds_per_step"] * step,
+        "seconds_per_megapixel": speeds["seconds_per_megapixel"] * pixel,
+        "estimated": True,
+        **({"joules_per_step": joules} if joules else {}),
+    }
 
 
 def _start_job() -> None:
@@ -135,21 +152,17 @@ def _start_job() -> None:
 
 def _measure_recipe(block: Mapping[str, Any], patches: Patches, budget: float, device: torch.device) -> dict[str, Any]:
     network = build_network(block, torch.Generator().manual_seed(0))
-    stored = sum(tensor.nbytes for tensor in network.state_dict().values())
     sources = [Source("random", patches, np.arange(len(patches)))]
     recipe = Recipe.of({**block, "epochs": None, "compute": None, "steps": _MOST_STEPS})
     # One patch is enough to compile kernels.
     Run(network, sources, replace(recipe, batch=1), 0, 0, [], device, sources).advance()
     run = Run(network, sources, recipe, 0, 0, [], device, sources)
     seconds, steps, joules = _advance(run, 0.0, device)
-    # A short first step warms up the device; a long one is not made twice.
     if seconds < _LONG_STEP:
         seconds, steps, joules = _advance(run, budget, device)
     speeds = {
-        "key": key_of(block),
         "seconds_per_step": seconds / steps,
         "seconds_per_megapixel": _measure_evaluation(network, block, patches, device),
-        "bytes": stored,
     }
     return speeds | ({"joules_per_step": {name: used / steps for name, used in joules.items()}} if joules else {})
 
@@ -177,8 +190,53 @@ def _measure_evaluation(network: nn.Module, block: Mapping[str, Any], patches: P
     def score() -> None:
         evaluate(model, images, target=block["target"], **options)
 
-    score()
-    return _timed(score) / (images.table["height"] * images.table["width"]).sum() * 1e6
+    first = _timed(score)
+    return (
+        (first if first > _LONG_STEP else _timed(score)) / (images.table["height"] * images.table["width"]).sum() * 1e6
+    )
+
+
+def measure_features(settings: Mapping[str, Any], patches: Patches, device: torch.device) -> dict[str, float]:
+    """Seconds that features take on this machine: ``seconds_per_patch``, ``dimension`` of a feature vector, and
+    ``seconds_of_pretraining`` an autoencoder, 0 with a checkpoint. Of one that is not here yet ViT-MAE-base is assumed."""
+    encoder, pretraining = _encoder(settings, patches, device)
+    encoder = encoder.to(device).eval()
+    height, width = encoder.embeddings.image_size
+    with torch.inference_mode():
+        pixels = torch.zeros(_FEATURES_BATCH, 3, height, width, device=device)
+        encoder(pixels[:1]).last_hidden_state.sum().item()
+        start = time.perf_counter()
+        encoder(pixels).last_hidden_state.sum().item()
+        seconds = time.perf_counter() - start
+    return {
+        "seconds_per_patch": seconds / _FEATURES_BATCH,
+        "dimension": encoder.config.hidden_size,
+        "seconds_of_pretraining": pretraining,
+    }
+
+
+def _encoder(settings: Mapping[str, Any], patches: Patches, device: torch.device) -> tuple[ViTMAEModel, float]:
+    """The encoder of a study with random weights that sees every token, and the seconds of its pre-training."""
+    if "checkpoint" not in settings:
+        return _pretrained(settings["pretraining"], patches, device)
+    from transformers import ViTMAEConfig, ViTMAEModel
+
+    described = Path(settings["checkpoint"]) / "config.json"
+    config = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
+    return ViTMAEModel(ViTMAEConfig(**{**config, "mask_ratio": float(settings["mask_ratio"])})), 0.0
+
+
+def _pretrained(block: Mapping[str, Any], patches: Patches, device: torch.device) -> tuple[ViTMAEModel, float]:
+    def seconds_of(steps: int) -> tuple[ViTMAEModel, float]:
+        start = time.perf_counter()
+        model = pretrain([patches], seed=0, device=device, **{**block, "steps": steps})
+        return model.network.vit, time.perf_counter() - start
+
+    seconds_of(1)  # imports the library and fills caches
+    _, once = seconds_of(1)
+    encoder, several = seconds_of(1 + _FEATURES_STEPS)
+    encoder.config.mask_ratio = 0.0
+    return encoder, once + max(several - once, 0.0) / _FEATURES_STEPS * (block["steps"] - 1)
 
 
 def _random_patches(size: int, batch: int) -> tuple[Patches, float]:
