@@ -202,6 +202,22 @@ def test_a_study_of_ucell(root):
         assert papers()[paper] in text
 
 
+def test_a_study_of_cellpose_sam(root):
+    """Two blocks, by the settings of the recipes that studies share."""
+    shared = yaml.safe_load((root / "config/recipes.yaml").read_text())
+    sizes = {"cpsam": {"hidden": 64, "depth": 2, "heads": 2}, "crop": 64}
+    cells, tuned = (laid_over(shared[name], sizes) for name in ("cpsam", "cpsam-lora"))
+    tuned |= {"like": "cells", "parent": "cells", "parent_seed": 3}
+    default = demo(root, tuning=0)
+    questions = {"zero_shot": default["questions"]["zero_shot"] | {"chains": CHAINS[:2]}}
+    recipes = default["recipes"] | {"cells": cells, "tuned": tuned}
+    text = to_markdown(complete(default | {"questions": questions, "recipes": recipes}, root))
+    assert "Cellpose-SAM (Pachitariu, Rariden & Stringer 2025), two transformer blocks of 64 channels and" in text
+    assert "image by image, with a probability that rose over depth from 0 to 0.4." in text
+    assert "of rank 16 and α = 16, in the layers with *attn* or *mlp* in their names" in text
+    assert papers()["cpsam"] in text
+
+
 def test_supervised_steps_of_a_batch(root):
     cells = {**UCELL, "ucell": {"hidden": 64, "recursion": [3, 1, 7], "halting": 0.1}}
     text = to_markdown(ucell_study(root, cells=cells, tuned={**TUNED, "ucell": cells["ucell"]}))

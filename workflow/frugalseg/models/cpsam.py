@@ -26,7 +26,7 @@ from frugalseg.models._initial import draw_weights
 
 METHODS = (
     "Cellpose-SAM [@cpsam], {{ network.encoder.blocks | length | plural('transformer block') }} of {{ network.hidden }} channels "
-    "and {{ weights | value('parameters') }} weights in all,"
+    "and {{ weights }} weights in all,"
 )
 METHODS_TRAINING = (
     "{% if network.drop %}In training whole blocks were skipped, image by image, with a probability that rose over depth from 0 to "
