@@ -1,8 +1,8 @@
-"""How many patches there are and how many each model used, from the patch tables and the models' descriptions."""
+"""How many images and patches there are and how many each model used, from what was checked, the tables and the models."""
 
 import pandas as pd
 
-from frugalseg.reporting.counts import count_datasets, count_models, to_markdown
+from frugalseg.reporting.counts import count_datasets, count_models, describe_images, to_markdown
 from frugalseg.reporting.page import write_page
 from frugalseg.runtime.logs import record
 
@@ -11,5 +11,6 @@ tables = dict(zip(snakemake.params.datasets, snakemake.input.patches, strict=Tru
 datasets = count_datasets(tables, snakemake.params.min_cells)
 models = count_models(snakemake.input.descriptions)
 pd.concat([datasets, models]).to_csv(snakemake.output.csv, index=False)
-text = to_markdown(datasets, models, snakemake.params.min_cells)
+images = describe_images(snakemake.input.checks, snakemake.input.ceilings)
+text = to_markdown(datasets, models, images, snakemake.params.min_cells)
 write_page(text, snakemake.output.markdown, snakemake.output.page)

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from frugalseg.reporting.counts import count_datasets, count_models, to_markdown
+from frugalseg.reporting.counts import count_datasets, count_models, describe_images, to_markdown
 
 
 def test_patches_with_few_cells_are_counted_and_shown(tmp_path):
@@ -18,6 +18,14 @@ def test_patches_with_few_cells_are_counted_and_shown(tmp_path):
 
     assert datasets[["source", "patches", "left_out", "used"]].to_numpy().tolist() == [["cyto", 4, 2, 2]]
     assert models.iloc[0].tolist() == ["small", "histo_to_cyto@dq50", 3, "cyto@dq50", 2, 1, 1]
-    text = to_markdown(datasets, models, min_cells=5)
+    split = {"images": 3, "cells": 70, "diameter": 15.84, "resolved": {"specks": 2}, "perhaps_partly_annotated": []}
+    checks = {"dataset": "cyto", "splits": {"train": split | {"perhaps_partly_annotated": ["a"]}, "test": split}}
+    (tmp_path / "checks.json").write_text(json.dumps(checks))
+    ceiling = {"settings": {"largest": 1}, "ap": 0.9, "pq": 0.95, "cells_lost": 1, "images_under_95": {"b": 0.5}}
+    (tmp_path / "ceiling.json").write_text(json.dumps([ceiling]))
+    images = describe_images([tmp_path / "checks.json"], [tmp_path / "ceiling.json"])
+    assert images.iloc[0, 5] == "specks: 2; perhaps annotated in part: 1"
+    assert images.iloc[1, 5:].tolist() == ["specks: 2", "largest 1", "0.900 / 0.950", "b (0.50)"]
+    text = to_markdown(datasets, models, images, min_cells=5)
     assert "Fewer than 5 cells" in text
     assert "histo_to_cyto@dq50" in text

@@ -18,10 +18,11 @@ import pytest
 import yaml
 
 from frugalseg.data.downloads import fetch as fetching
-from frugalseg.data.downloads.description import Download, DownloadError, needed, revision
+from frugalseg.data.downloads.description import Download, DownloadError, revision
 from frugalseg.data.downloads.fetch import remember, trusted
 from frugalseg.data.downloads.transfer import Progress, in_time
 from frugalseg.runtime.files import in_units
+from frugalseg.study.dataset import needed
 
 CONTENT = bytes(range(256)) * 400
 PLENTY = 10**12

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from frugalseg.answers.scores import read_scores
-from frugalseg.data.ceiling import ceiling
+from frugalseg.data.ceiling import ceiling, ceiling_of
 from frugalseg.data.checks import DataError
 from frugalseg.data.decode import read_image, read_label_image
 from frugalseg.data.labels import cells_of, looks_partly_annotated
@@ -340,10 +340,10 @@ def test_a_cell_that_no_settings_of_masks_can_return_is_told(tmp_path):
     for split in ("train", "test"):
         save(tmp_path / f"{split}/{split}_im.png", picture(len(split), (160, 160)))
         save(tmp_path / f"{split}/{split}_gt.png", labels)
-    masks = [{}, {"largest": 1.0}]
-    report = prepare(dataset_of(tmp_path), "mine", "", tmp_path / "out/train", tmp_path / "out/test", masks)
-    default, free = report["splits"]["test"]["ceiling"]
+    report = prepare(dataset_of(tmp_path), "mine", "", tmp_path / "out/train", tmp_path / "out/test")
+    default = report["splits"]["test"]["ceiling"]
     assert default == {"settings": {}, "ap": 0, "pq": 0, "cells_lost": 1, "images_under_95": {"test": 0}}
+    free = ceiling_of(open_images(tmp_path / "out/test"), largest=1.0)
     assert free == {"settings": {"largest": 1.0}, "ap": 1, "pq": 1, "cells_lost": 0, "images_under_95": {}}
 
 

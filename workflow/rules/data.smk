@@ -22,6 +22,24 @@ rule prepare:
         "../../scripts/prepare.py"
 
 
+rule find_ceiling:
+    input:
+        images=multiext("<results>/images/{dataset}/test/", *IMAGES),
+        checks="<results>/images/{dataset}/checks.json",
+    output:
+        "<results>/images/{dataset}/ceiling.json",
+    log:
+        "<results>/logs/find_ceiling/{dataset}.txt",
+    localrule: True
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        masks=settings_of_masks,
+        code=code_of("find_ceiling.py"),
+    script:
+        "../../scripts/find_ceiling.py"
+
+
 rule cut:
     input:
         images_to_cut,

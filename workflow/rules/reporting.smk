@@ -68,6 +68,8 @@ rule count_patches:
     input:
         patches=collect("<results>/patches/{dataset}/train/patches.csv", dataset=config["datasets"]),
         descriptions=collect("{model}/model.json", model=MODELS),
+        checks=collect("<results>/images/{dataset}/checks.json", dataset=config["datasets"]),
+        ceilings=collect("<results>/images/{dataset}/ceiling.json", dataset=config["datasets"]),
     output:
         csv="<results>/tables/patches.csv",
         markdown="<results>/tables/patches.md",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from frugalseg.data.checks import DataError, Problems, Register, image_faults
@@ -21,7 +20,6 @@ from frugalseg.data.sources import options_of, root_of, samples
 from frugalseg.data.stores import ImageWriter, open_images
 
 # Size and stride of the patches that Zhao & Chen 2025 count, whatever those of the study at hand are.
-_LOW = 0.95
 _PUBLISHED_GRID = (224, 112)
 
 
@@ -31,16 +29,14 @@ def prepare(
     data_root: str | Path,
     folder_train: str | Path,
     folder_test: str | Path,
-    masks: Sequence[Mapping[str, Any]] = ({},),
 ) -> dict[str, Any]:
     """Read, check and normalise both splits of a dataset, and write an image store for each.
 
-    `dataset` is as its file in config/datasets describes it, with defaults filled in; `masks` are the settings by which
-    the study makes masks of flows, keyword arguments of `ceiling`. One image is held at a time; at the worst it takes some
-    50 bytes a pixel, so one of 10,000 x 10,000 takes 5 GB. Returns a report that can be written as JSON. Where the number
-    of training patches is published it has that number beside the one that these images give, and a difference is said on
-    standard error too, since other images than the published ones may be meant. A DataError lists every problem of every
-    file of both splits; nothing is written then.
+    `dataset` is as its file in config/datasets describes it, with defaults filled in. One image is held at a time; at the
+    worst it takes some 50 bytes a pixel, so one of 10,000 x 10,000 takes 5 GB. Returns a report that can be written as
+    JSON. Where the number of training patches is published it has that number beside the one that these images give, and
+    a difference is said on standard error too, since other images than the published ones may be meant. A DataError lists
+    every problem of every file of both splits; nothing is written then.
     """
     problems, register = Problems(), Register()
     # Where images of both splits are left out of training, those of the test have to be known first.
@@ -58,7 +54,10 @@ def prepare(
         "title": dataset["title"],
         "splits": {split: _describe(folder) | notes[split] for split, folder in folders.items()},
     }
-    report["splits"]["test"]["ceiling"] = [_ceiling(folder_test, settings) for settings in masks]
+    # Imports torch.
+    from frugalseg.data.ceiling import ceiling_of
+
+    report["splits"]["test"]["ceiling"] = ceiling_of(open_images(folder_test))
     if "patches" in dataset:
         report["published_patches"] = _published_patches(folder_train, name, dataset["patches"])
     return report
@@ -139,23 +138,6 @@ def _listed(dataset: Mapping[str, Any], data_root: str | Path, problems: Problem
         except (OSError, ValueError, LookupError, TypeError) as error:
             problems.add(f"{path}: is no list of images in COCO's format ({error}); correct `subsets` of the dataset")
     return listed
-
-
-def _ceiling(folder: str | Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean scores of the truth of a split after its own true flows, and the images on which every model loses cells."""
-    # Imports torch.
-    from frugalseg.data.ceiling import ceiling
-
-    images = open_images(folder)
-    scores = [ceiling(images.labels(index), **settings) for index in range(len(images))]
-    return {
-        "settings": dict(settings),
-        **{key: round(float(np.mean([score[key] for score in scores])), 4) for key in ("ap", "pq")},
-        "cells_lost": sum(score["lost"] for score in scores),
-        "images_under_95": {
-            name: round(score["ap"], 4) for name, score in zip(images.names, scores, strict=True) if score["ap"] < _LOW
-        },
-    }
 
 
 def _published_patches(folder: str | Path, name: str, published: int) -> dict[str, int]:

@@ -232,3 +232,22 @@ def _split_problems(block: dict[str, Any]) -> list[Problem]:
         if apart and set(apart) <= options.keys():
             found.append((at, f"{dotted(at)} has {' and '.join(map(repr, apart))}; take one of them away"))
     return found
+
+
+def needed(
+    config: Mapping[str, Any], datasets: Mapping[str, Any], weights: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What a study needs to fetch, by the file of config/datasets that says so: its ``root``, ``datasets`` and ``files``.
+
+    `datasets` and `weights` are the content of these files. The ``downloads`` of `datasets` are taken out of them:
+    another mirror makes no other dataset.
+    """
+    downloads: dict[str, dict[str, Any]] = {}
+    for name, description in config["datasets"].items():
+        if files := datasets[name].pop("downloads", None):
+            root = datasets[name]["root"].replace("{data_root}", config["data_root"])
+            downloads.setdefault(description, {"root": root, "datasets": [], "files": files})["datasets"].append(name)
+    for description, block in weights.items():
+        root = block["root"].replace("{data_root}", config["data_root"])
+        downloads[description] = {"root": root, "datasets": [], "files": block["downloads"]}
+    return downloads

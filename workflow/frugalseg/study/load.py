@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.chains import Chain, ChainError, parse
-from frugalseg.data.downloads.description import needed
 from frugalseg.study import recipe, selector
-from frugalseg.study.dataset import load_datasets, load_weights
+from frugalseg.study.dataset import load_datasets, load_weights, needed
 from frugalseg.study.figures import figure_problems, shown_selectors
 from frugalseg.study.kinds import KINDS, VERDICTS, in_words, made_recipes
 from frugalseg.study.lineage import selectors_of

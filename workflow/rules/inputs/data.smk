@@ -53,3 +53,8 @@ def images_kept_aside(wildcards):
 
 def files_of_dataset(wildcards):
     return listing(config["datasets"][wildcards.dataset], config["data_root"])
+
+
+# What the networks of the study's recipes put out, and how cells are made of it.
+def settings_of_masks(wildcards):
+    return [[recipe["target"], recipe.get("masks")] for recipe in config["recipes"].values()]

@@ -69,27 +69,3 @@ def revision(download: Download, receipt: Path) -> int:
     if not receipt.exists():
         return 0
     return json.loads(receipt.read_text(encoding="utf-8"))["revision"] + (not download.in_place())
-
-
-def needed(
-    config: Mapping[str, Any], datasets: Mapping[str, Any], weights: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """What a study needs to fetch, by the file of config/datasets that says so: its ``root``, ``datasets`` and ``files``.
-
-    `datasets` and `weights` are the content of these files. The ``downloads`` of `datasets` are taken out of them:
-    another mirror makes no other dataset.
-    """
-    downloads: dict[str, dict[str, Any]] = {}
-    for name, description in config["datasets"].items():
-        if files := datasets[name].pop("downloads", None):
-            root = below_data_root(datasets[name]["root"], config)
-            downloads.setdefault(description, {"root": root, "datasets": [], "files": files})["datasets"].append(name)
-    for description, block in weights.items():
-        root = below_data_root(block["root"], config)
-        downloads[description] = {"root": root, "datasets": [], "files": block["downloads"]}
-    return downloads
-
-
-def below_data_root(folder: str, config: Mapping[str, Any]) -> str:
-    """A folder in whose name ``{data_root}`` stands for the study's data_root."""
-    return folder.replace("{data_root}", config["data_root"])
