@@ -74,11 +74,21 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+rule tables:
+    input:
+        collect("<results>/tables/{table}.md", table=[*TABLES, *METHODS]),
+
+
+rule figures:
+    input:
+        collect("<results>/figures/{figure}.png", figure=FIGURES),
+
+
 rule all:
     default_target: True
     input:
-        collect("<results>/tables/{table}.md", table=[*TABLES, *METHODS]),
-        collect("<results>/figures/{figure}.png", figure=FIGURES),
+        rules.tables.input,
+        rules.figures.input,
         "<results>/answers.html",
         "<results>/ro-crate-metadata.json",
 

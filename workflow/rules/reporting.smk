@@ -14,8 +14,7 @@ rule draw_patches:
     conda:
         "../../envs/environment.yaml"
     params:
-        figure=lookup("figures/patches", within=config, default={}),
-        bins=lookup("bins", within=config),
+        figure=figure_asked("patches"),
         code=code_of("draw_patches.py"),
     script:
         "../../scripts/draw_patches.py"
@@ -33,8 +32,7 @@ rule draw_features:
     conda:
         "../../envs/environment.yaml"
     params:
-        figure=lookup("figures/features", within=config, default={}),
-        bins=lookup("bins", within=config),
+        figure=figure_asked("features"),
         code=code_of("draw_features.py"),
     script:
         "../../scripts/draw_features.py"
@@ -135,14 +133,13 @@ rule measure_throughput:
         "../../scripts/measure_throughput.py"
 
 
+# Once the tables are there, so are descriptions of models and benchmarks, which are read too.
 rule describe_costs:
     input:
         throughput="<results>/throughput.json",
-        # Once the tables are there, so are the models' descriptions and, no files of the workflow, the benchmarks.
         tables=collect("<results>/tables/{table}.csv", table=TABLES),
     output:
-        csv="<results>/tables/costs.csv",
-        markdown="<results>/tables/costs.md",
+        multiext("<results>/tables/costs", csv=".csv", markdown=".md"),
         page=in_report("<results>/tables/costs.html", "costs", "Methods", experiment="costs"),
     log:
         "<results>/logs/describe_costs.txt",

@@ -40,3 +40,8 @@ def asked_weights(wildcards):
 
 def asked_network(wildcards):
     return networks_of([asked_model(wildcards)[0]])
+
+
+def figure_asked(name):
+    """The block of a figure, with the bins that tell how many patches a rate is."""
+    return config["figures"].get(name, {}) | {"bins": config["bins"]}
