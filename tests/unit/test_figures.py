@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from frugalseg.answers.experiment import COLUMNS, read
+from frugalseg.answers.experiment import COLUMNS
 from frugalseg.answers.experiment_figure import draw
 from frugalseg.answers.looks.colours import to_rgb
 from frugalseg.answers.looks.features import _subsample, draw_features, project
@@ -181,14 +181,8 @@ GAP = {"field": "shots", "from": 0, "to": "all", "metric": "ap_50"}
 SHOTS = {"x": "shots", "metrics": ["ap_50", "gap_closed"], "hue": "network", "gap": GAP}
 
 
-def as_read(table, folder):
-    table.to_csv(folder / "table.csv", index=False)
-    return read(folder / "table.csv")
-
-
-def test_words_among_numbers_are_levels(tmp_path):
-    # From a CSV the numbers come as text.
-    figure = curve(as_read(make_shots(), tmp_path), **SHOTS)
+def test_words_among_numbers_are_levels():
+    figure = curve(make_shots(), **SHOTS)
     scores, closed = figure.axes
     across = [
         line for line in scores.lines if list(line.get_xdata()) == [0, 1] and line.get_ydata()[0] == line.get_ydata()[1]

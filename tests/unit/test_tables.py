@@ -92,13 +92,6 @@ def test_published_values_stand_in_rows_over_runs_alone(write):
     assert table["published_mean"].notna().sum() == 1
 
 
-def test_a_table_survives_its_csv(write, tmp_path):
-    entry = Entry("cyto", "small", (0, 1), {"selector": "none", "label": "NA"})
-    table = experiment.tabulate("e", dict(write(entry, seed, "cyto", dice=SCORES) for seed in (0, 1)), ["dice"])
-    table.to_csv(tmp_path / "table.csv", index=False)
-    pd.testing.assert_frame_equal(experiment.read(tmp_path / "table.csv"), table, check_dtype=False)
-
-
 def test_published_csv_is_complete():
     published = pd.read_csv(PUBLISHED)
     assert list(published.columns) == experiment.PUBLISHED_COLUMNS

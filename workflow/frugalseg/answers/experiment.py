@@ -94,11 +94,6 @@ def tabulate(
     return table[COLUMNS + [column for column in table.columns if column not in COLUMNS]]
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """Read a table that `tabulate` made, from its CSV."""
-    return pd.read_csv(path, dtype={"seed": str}, keep_default_na=False, na_values=[""])
-
-
 def summary(values: Iterable[float]) -> dict[str, float | int]:
     """``mean``, sample standard deviation ``std`` and number ``n`` of the values that are not NaN."""
     defined = pd.Series(list(values), dtype=np.float64).dropna()

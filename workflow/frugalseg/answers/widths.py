@@ -16,7 +16,7 @@ from frugalseg.answers.scores import read_metrics
 from frugalseg.answers.widths_figure import draw_widths
 from frugalseg.data.stores import read_table
 from frugalseg.reporting import prose
-from frugalseg.reporting.formats import MISSING
+from frugalseg.reporting.formats import MISSING, with_ends
 from frugalseg.reporting.tables import to_latex, to_markdown
 from frugalseg.statistics.plateau import Plateau, plateau_edge
 from frugalseg.statistics.proof import correlations, spread
@@ -31,7 +31,8 @@ first step decides everything."""
 _CHOSEN_NOTE = "Chosen by: the scores from which the published rule chooses this width."
 _TRAINED_NOTE = (
     "Mean over test images and runs, ± standard deviation over images, in brackets over runs. p: of a loss of Dice of {margin:g} "
-    "or more against the largest cap (paired Wilcoxon, Holm-corrected); small p means not worse."
+    "or more against the largest cap, for other seeds and other images (where every network was trained once, for other images "
+    "alone, by a paired Wilcoxon test), Holm-corrected; small p means not worse."
 )
 
 
@@ -109,10 +110,15 @@ def analyse(
     accuracy = read_accuracy(
         {(names[recipe], caps[names[recipe]], seed): path for (recipe, _, seed), path in metrics.items()}
     )
-    found = plateau(accuracy, block["training"]["margin"])
-    return Findings(
-        compare(scan, chosen, accuracy, found.edge), accuracy, network_table(networks, accuracy, found), found
-    )
+    trained = accuracy[accuracy["cap"].notna()]
+    dice = {
+        int(cap): rows.pivot(index="seed", columns="image", values="dice").to_numpy()
+        for cap, rows in trained.groupby("cap")
+    }
+    # With a prior, where several seeds were trained, seeds count as much as images.
+    found = plateau_edge(dice, block["training"]["margin"], prior=fit_prior(list(dice.values())))
+    chosen = compare(scan, chosen, trained, found.edge)
+    return Findings(chosen, accuracy, network_table(networks, accuracy, found), found)
 
 
 def _can_choose(rows: pd.DataFrame) -> bool:
@@ -160,11 +166,11 @@ def _null(
 ) -> dict[str, Any]:
     if not (table > 0).all() or np.ptp(table.mean(axis=2)) == 0:
         return {"null_choice": np.nan, "null_share": np.nan, "null_p": np.nan}
-    spread_of_noise = choice.noise_level(table)
-    null = choice.null_distribution(rule, scan.caps, spread=spread_of_noise, draws=scan.draws, generator=generator)
+    noise, drawing = choice.noise_level(table), {"draws": scan.draws, "generator": generator}
+    null = choice.null_distribution(rule, scan.caps, spread=noise, **drawing)
     # A score that no seed changes has been asked once, however many seeds there are.
     asked = of_seeds if np.ptp(table, axis=0).any() else of_seeds[:1]
-    test = choice.against_null(asked, null, scan.caps, draws=scan.draws, generator=generator)
+    test = choice.against_null(asked, null, scan.caps, **drawing)
     likeliest = int(null.argmax())
     return {"null_choice": scan.caps[likeliest], "null_share": null[likeliest], "null_p": test.p_value}
 
@@ -178,32 +184,19 @@ def read_accuracy(files: Mapping[tuple[str, float, int], str | Path]) -> pd.Data
     return pd.concat(parts, ignore_index=True)[["network", "cap", "seed", "image", *METRICS]]
 
 
-def plateau(accuracy: pd.DataFrame, margin: float) -> Plateau:
-    """Where the Dice of the trained caps stops to rise; where several seeds were trained, seeds count as much as images."""
-    trained = accuracy[accuracy["cap"].notna()]
-    tables = {
-        int(cap): rows.pivot(index="seed", columns="image", values="dice").to_numpy()
-        for cap, rows in trained.groupby("cap")
-    }
-    return plateau_edge(tables, margin, prior=fit_prior(list(tables.values())))
-
-
-def compare(scan: Scan, chosen: pd.DataFrame, accuracy: pd.DataFrame, edge: int) -> pd.DataFrame:
+def compare(scan: Scan, chosen: pd.DataFrame, trained: pd.DataFrame, edge: int) -> pd.DataFrame:
     """Add to every choice how far it is from what training finds, and how its score goes with accuracy over caps.
 
     octaves_off is log2 of choice over edge, the smallest cap that is not worse than the largest (above 0: wider than needed);
     spearman and pearson have 95 % intervals over seeds, NaN where fewer than three caps were trained.
     """
-    trained = accuracy[accuracy["cap"].notna()]
     runs = trained.groupby(["cap", "seed"])["dice"].mean().unstack("seed").sort_index(ascending=False)
     positions = [scan.caps.index(cap) for cap in runs.index]
     rows = []
     for number, score in enumerate(scan.scores):
-        row: dict[str, Any] = {"score": score}
-        of_caps = scan.values(score).mean(axis=2).T[positions]
-        for method, found in correlations(of_caps, runs.to_numpy(), number).items():
-            row |= {method: found.value, f"{method}_low": found.low, f"{method}_high": found.high}
-        rows.append(row)
+        found = correlations(scan.values(score).mean(axis=2).T[positions], runs.to_numpy(), number)
+        spearman, pearson = (with_ends(method, estimate) for method, estimate in found.items())
+        rows.append({"score": score, **spearman, **pearson})
     off = np.log2(chosen["choice"] / edge)
     return chosen.assign(octaves_off=off).merge(pd.DataFrame(rows), on="score", how="left", validate="many_to_one")
 
@@ -257,7 +250,7 @@ def to_page(block: Mapping[str, Any], found: Findings, published: pd.DataFrame |
         said=sentences(found),
         choices=to_markdown(_choices_frame(found.choices), names=2),
         networks=to_markdown(_networks_frame(found, block["crop"]), names=2),
-        note=_note(block, found),
+        note=_TRAINED_NOTE.format(margin=block["training"]["margin"]) if found.plateau else "",
         published=None if published is None else to_markdown(_published_frame(published)),
     )
 
@@ -273,12 +266,8 @@ def to_tex(block: Mapping[str, Any], found: Findings, published: pd.DataFrame | 
         title = pd.DataFrame({"Network": ["Published"]}).reindex(columns=frame.columns, fill_value="")
         theirs = theirs.reindex(columns=frame.columns, fill_value=MISSING)
         frame = pd.concat([frame, title, theirs], ignore_index=True)
-    notes = " ".join(filter(None, (_CHOSEN_NOTE, _note(block, found))))
-    return to_latex(frame, f"{block['title']}. {block['caption']}", label, notes, names=2)
-
-
-def _note(block: Mapping[str, Any], found: Findings) -> str:
-    return _TRAINED_NOTE.format(margin=block["training"]["margin"]) if "dice" in found.networks else ""
+    notes = [_CHOSEN_NOTE, *([_TRAINED_NOTE.format(margin=block["training"]["margin"])] if found.plateau else [])]
+    return to_latex(frame, f"{block['title']}. {block['caption']}", label, " ".join(notes), names=2)
 
 
 def _choices_frame(table: pd.DataFrame) -> pd.DataFrame:
