@@ -21,7 +21,7 @@ from frugalseg.reporting.formats import with_ends
 from frugalseg.statistics.intervals import Estimate, crossed_mean, crossed_mean_of_sets, paired_difference
 from frugalseg.statistics.pareto import pareto_front
 from frugalseg.statistics.seed_variance import fit_prior
-from frugalseg.study.kinds.keeping import Candidate, candidates_of, keeping_models, start_of
+from frugalseg.study.kinds.keeping import Candidate, candidates_of, start_of
 from frugalseg.study.metrics import metric_of
 
 # Level of an interval of one standard error.
@@ -150,11 +150,16 @@ def read_ways(
     block: Mapping[str, Any], metrics: Mapping[Score, str | Path], tuning: Mapping[Score, str | Path]
 ) -> list[MeasuredWay]:
     """Read the scores of the start, then of all candidates in the order of the config."""
-    tests, tunings = (_by_model(block, files) for files in (metrics, tuning))
-    return [
-        MeasuredWay(way, *(_of_way(way, block, scores) for scores in (tunings, tests)))
-        for way in (start_of(block), *candidates_of(block))
-    ]
+    ways, seeds = [start_of(block), *candidates_of(block)], block["seeds"]
+
+    def read(files: Mapping[Score, str | Path], dataset: str) -> NDArray[np.float64]:
+        paths = [files[(way.recipe, way.chain, seed), dataset] for way in ways for seed in seeds]
+        return read_scores(paths, block["metric"]).reshape(len(ways), len(seeds), -1)
+
+    tunings, tests = (
+        map(Scores, read(files, block["source"]), read(files, block["target"])) for files in (tuning, metrics)
+    )
+    return [MeasuredWay(*measured) for measured in zip(ways, tunings, tests, strict=True)]
 
 
 def decide(
@@ -277,21 +282,6 @@ def _values(found: Found, block: Mapping[str, Any]) -> dict[str, Any]:
         "best_on_tests": best,
         "better_by": mean(best) - mean(taken) if best is not taken else 0,
     }
-
-
-def _by_model(block: Mapping[str, Any], files: Mapping[Score, str | Path]) -> dict[tuple[str, str, int], Scores]:
-    """(images,) of every model."""
-    models = keeping_models(block)
-    source, target = (
-        read_scores([files[model, block[dataset]] for model in models], block["metric"])
-        for dataset in ("source", "target")
-    )
-    return {model: Scores(*scores) for model, *scores in zip(models, source, target, strict=True)}
-
-
-def _of_way(way: Candidate, block: Mapping[str, Any], scores: Mapping[tuple[str, str, int], Scores]) -> Scores:
-    runs = [scores[way.recipe, way.chain, seed] for seed in block["seeds"]]
-    return Scores(np.stack([run.source for run in runs]), np.stack([run.target for run in runs]))
 
 
 def _tuned(way: MeasuredWay, source_weight: float) -> Tuned:
