@@ -1,6 +1,7 @@
 """How to keep the old, from files to sentences, tables and the figure, on made-up metrics whose answer is known."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from frugalseg.answers.answer import Asked
 from frugalseg.answers.answer_file import read_answer, write
-from frugalseg.answers.keeping import answer, cost, decide, read_ways, sentences, to_markdown, to_table
+from frugalseg.answers.keeping import Scores, answer, cost, decide, read_ways, sentences, to_markdown, to_table
 from frugalseg.answers.keeping_figure import draw_trade_off
 from frugalseg.reporting import style
 from frugalseg.statistics.intervals import crossed_mean
@@ -323,6 +324,15 @@ def test_the_start_is_cheapest_where_no_way_is_shown_to_be_better(tmp_path):
     assert found.best is not found.start
     assert found.recommended is found.start
     assert "none is to be taken: keep the start, the cheapest of" in sentences(found, block())[0]
+
+
+def test_one_tuning_image_shows_no_spread_and_the_best_is_taken(study):
+    measured = study.read()
+    one = [replace(way, tuning=Scores(way.tuning.source[:, :1], way.tuning.target[:, :1])) for way in measured]
+    found = decide(one, block(), RECIPES)
+    assert found.group == (found.best,)
+    assert found.recommended is found.best
+    assert " (– to –) |" in to_markdown(found, block())
 
 
 def test_fewer_steps_are_cheaper_than_fewer_old_patches():

@@ -292,8 +292,12 @@ def _tuned(way: MeasuredWay, source_weight: float) -> Tuned:
 def _behind(measured: Sequence[MeasuredWay], best: int, source_weight: float) -> list[tuple[Estimate, bool]]:
     """How far each lies behind the best by the weighed mean on tuning images, and whether within one standard error.
 
-    How much seeds vary is taken from all ways together, where there are enough.
+    How much seeds vary is taken from all ways together, where there are enough. One image shows no spread: then nothing but the
+    best is near.
     """
+    means = [_tuned(way, source_weight).mean for way in measured]
+    if min(scores.shape[1] for way in measured for scores in (way.tuning.source, way.tuning.target)) < 2:
+        return [(Estimate(means[best] - mean, np.nan, np.nan), mean >= means[best]) for mean in means]
     scores = [[way.tuning.source for way in measured], [way.tuning.target for way in measured]]
     weights = [2 * source_weight, 2 * (1 - source_weight)]
     used = [(values, weight, fit_prior(values)) for values, weight in zip(scores, weights, strict=True) if weight]
