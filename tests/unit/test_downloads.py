@@ -474,7 +474,8 @@ def test_a_file_to_fetch_by_hand_is_asked_for_and_then_used(run, tmp_path):
     with pytest.raises(DownloadError) as error:
         run(download)
     folder = (tmp_path / "data").resolve()
-    for part in ("https://cells.org/form", "Fill in the form.", f"Put the file train.zip into {folder}", "again"):
+    steps = ("Fill in the form.", f"Put the file train.zip into {folder}", "again")
+    for part in ("has to be fetched by hand", "https://cells.org/form", *steps):
         assert part in str(error.value)
     # The folder is there already, so that the file can be put into it.
     (folder / "train.zip").write_bytes(zipped(**{"1.png": b"one"}))

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -422,6 +423,18 @@ def test_a_file_of_several_images_is_refused_and_a_thumbnail_is_none(tmp_path):
         read_image(tmp_path / "c.png")
 
 
+def test_no_room_is_made_for_what_a_damaged_file_claims_to_hold(tmp_path):
+    save(tmp_path / "a.png", PAGES[0])
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = (60_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"a.png: says that it holds 3600000000 bytes of pixels, but has \d+; it is damaged"
+    ):
+        read_image(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_what_may_not_be_read_is_told_with_the_other_faults(tmp_path, monkeypatch, kind):
     labels = np.zeros((60, 60), np.uint8)
@@ -443,7 +456,7 @@ def test_what_may_not_be_read_is_told_with_the_other_faults(tmp_path, monkeypatc
     with pytest.raises(DataError) as caught:
         read(tmp_path, labels)
     first, second = str(caught.value).splitlines()[1:]
-    assert f"{shut}: cannot be " in first
+    assert f"{shut}: cannot be looked into" in first or f"{shut}: cannot be read" in first
     assert "Permission denied" in first
     assert "test/b_gt.png: has no image" in second
 

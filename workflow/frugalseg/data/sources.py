@@ -48,7 +48,7 @@ def samples(
         problems.add(f"{split}: {_told(error)}")
         return
     if notes is not None:
-        notes.update(cases.notes)
+        notes.update(getattr(cases, "notes", {}))
     for case in cases:
         try:
             if fault := partner_fault(case.image, case.label):
