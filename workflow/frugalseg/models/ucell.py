@@ -154,28 +154,10 @@ class UCell(nn.Module):
     patch_size : int
         Side of the training patches in pixels, a multiple of 8. Larger images are predicted in windows of this size,
         since positions that the network never saw mean nothing to it.
-    hidden : int
-        Channels of a token, a multiple of 64; published models have 512, 768 or 1024.
-    depth : int
-        Blocks of a cycle.
-    recursion : str or sequence of three int
-        M, H and L, or the name of a published schedule: default, a, b or c.
-    cycles : int, optional
-        Cycles of a prediction; as many as a training batch sees where it is not given.
-    rotary : {1, 2}
-        Dimensions of the rotary positions: along the flattened grid as published, or half of every head for rows and
-        half for columns.
+    hidden, depth, registers, recursion, cycles, rotary, carry, halting, recompute
+        See `OPTIONS`; a recursion is M, H and L, or the name of a published schedule.
     tasks : int
         Rows of the table of task embeddings.
-    registers : int
-        Tokens beside those of the image.
-    carry : bool
-        Whether training carries the state from one supervised step of a batch to the next, or starts each from 0.
-    halting : float
-        Images whose flow error falls below this in training leave their batch early; 0, as published, lets none.
-    recompute : bool
-        Keep only the state between cycles for the backward pass and compute the rest of every cycle again: memory of
-        one cycle instead of L, for a third more work.
     generator : torch.Generator, optional
         Source of the initial weights; PyTorch's global one where it is not given.
 
@@ -188,7 +170,6 @@ class UCell(nn.Module):
     diam_mean, diam_labels : Tensor
         (1,) diameter in pixels of the cells as the network was shown them, and as they are in the training patches.
         Images are predicted at the scale of the first over the second; the public implementation predicts them as they are.
-
     """
 
     def __init__(
