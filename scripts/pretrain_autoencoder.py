@@ -1,4 +1,4 @@
-"""A small masked autoencoder, from the patches of all datasets of the study."""
+"""A small masked autoencoder, from the patches of a dataset."""
 
 from pathlib import Path
 
@@ -11,9 +11,8 @@ from frugalseg.runtime.logs import record
 
 record(snakemake.log[0])
 torch.set_num_threads(snakemake.threads)
-folders = dict.fromkeys(Path(path).parent for path in snakemake.input)
 model = pretrain(
-    [open_patches(folder) for folder in folders],
+    [open_patches(Path(snakemake.input[0]).parent)],
     seed=0,
     device=claim_device(snakemake.resources.get("jobs_per_gpu", 1)),
     **snakemake.params.pretraining,

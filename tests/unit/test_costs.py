@@ -27,7 +27,7 @@ def config(root, tmp_path, monkeypatch):
         foreground = config["recipes"][model[0]]["target"] == "foreground"
         write_benchmark(folder_of(model, "benchmarks/evaluate", config), f"-{model[1]}" if foreground else "", 5.0)
     write_benchmark(Path("results/tiny/benchmarks/embed/cyto"), "", 4.0)
-    write_benchmark(Path("results/tiny/benchmarks/pretrain_autoencoder"), "", 3.0)
+    write_benchmark(Path("results/tiny/benchmarks/pretrain_autoencoder/cyto"), "", 3.0)
     return config
 
 

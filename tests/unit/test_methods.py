@@ -46,7 +46,7 @@ def test_the_default_study(root):
     assert "three datasets: *cyto*, synthetic images of fluorescent cells in many looks (60 for training and 15" in text
     assert "96 × 96 pixels at a stride of 48 pixels" in text
     assert "Patches with fewer than five cells were left out" in text
-    assert "masked autoencoder (He et al. 2022), trained on the training patches of all datasets for 300 steps" in text
+    assert "masked autoencoder (He et al. 2022), one a dataset, trained on its training patches for 300 steps" in text
     assert "8, 16 and 32 channels" in text
     assert "for 600 steps a stage in batches of 8, with a learning rate of 0.1" in text
     assert "Each model was trained with one or two seeds." in text

@@ -42,7 +42,7 @@ EXPERIMENT = {
     "pivot": {"rows": ["rate"], "columns": ["metric", "selector"]},
 }
 TOOK = {
-    "pretrain_autoencoder": (20, 700),
+    "pretrain_autoencoder/cyto": (20, 700),
     "embed/cyto": (6, 500),
     "select/cyto-dq": (2.5, 400),
     "shuffle/cyto-random-seed0": (1, 200),
@@ -129,7 +129,7 @@ def test_all_stages_count_and_a_model_that_is_asked_with_its_parents():
     jobs = jobs_of_chain("cyto@dq5_to_histo@uncertain10+cyto@few3x50", 7, CONFIG)
     assert jobs.orders == ["select/cyto-dq", "rank_by_uncertainty/histo-uncertain", "shuffle/cyto-few-seed7"]
     models = ["train/small/cyto/seed3", "train/small/cyto_to_multi/seed3"]
-    assert jobs.bases == ["pretrain_autoencoder", "embed/cyto", *models]
+    assert jobs.bases == ["pretrain_autoencoder/cyto", "embed/cyto", *models]
     elsewhere = CONFIG | {"features": {"checkpoint": "folder"}}
     assert jobs_of_chain("cyto@dq5", 0, elsewhere).bases == ["embed/cyto"]
     assert jobs_of_chain("cyto", 0, CONFIG) == ([], [])

@@ -1,15 +1,16 @@
 # Coresets: features of the patches, then the order in which a selector takes them. A rate is a prefix of the order.
 
 
+# One a dataset, from its own patches: a dataset that is added never changes another's coresets.
 rule pretrain_autoencoder:
     input:
-        collect("<results>/patches/{dataset}/train/{file}", dataset=config["datasets"], file=PATCHES),
+        multiext("<results>/patches/{dataset}/train/", *PATCHES),
     output:
-        multiext("<results>/mae/", "config.json", "model.safetensors", "preprocessor_config.json"),
+        multiext("<results>/mae/{dataset}/", "config.json", "model.safetensors", "preprocessor_config.json"),
     log:
-        "<results>/logs/pretrain_autoencoder.txt",
+        "<results>/logs/pretrain_autoencoder/{dataset}.txt",
     benchmark:
-        "<results>/benchmarks/pretrain_autoencoder.jsonl"
+        "<results>/benchmarks/pretrain_autoencoder/{dataset}.jsonl"
     conda:
         "../../envs/environment.yaml"
     threads: 2

@@ -156,21 +156,19 @@ def _features(
     counts: Mapping[str, int],
     remaining: bool,
 ) -> Cost:
-    """Features of the datasets whose patches are compared by them, and the autoencoder where it is our own."""
-    waiting = [
-        name for name in datasets if not (remaining and Path(f"results/{config['study']}/features/{name}.npy").exists())
-    ]
+    """Features of the datasets whose patches are compared by them, and the autoencoders where they are our own."""
+    results = Path(f"results/{config['study']}")
+    waiting = [name for name in datasets if not (remaining and (results / f"features/{name}.npy").exists())]
     if not waiting:
         return Cost()
     if "features" not in speeds:
         return Cost(known=False)
     speed = speeds["features"]
     patches = sum(counts.get(name, 0) for name in waiting)
-    trained = remaining and Path(f"results/{config['study']}/mae/model.safetensors").exists()
+    untrained = [name for name in waiting if not (remaining and (results / f"mae/{name}/model.safetensors").exists())]
+    jobs = len(waiting) * speeds.get("seconds_per_job", 0.0)
     return Cost(
-        prepare=patches * speed["seconds_per_patch"]
-        + len(waiting) * speeds.get("seconds_per_job", 0.0)
-        + (0.0 if trained else speed["seconds_of_pretraining"]),
+        prepare=patches * speed["seconds_per_patch"] + jobs + len(untrained) * speed["seconds_of_pretraining"],
         stored=patches * speed["dimension"] * _BYTES_OF_FLOAT,
         known=all(name in counts for name in waiting),
     )

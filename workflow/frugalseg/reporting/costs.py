@@ -67,7 +67,7 @@ def _measured(name: str, cost: Cost, config: Mapping[str, Any]) -> dict[str, Any
     """What the jobs of a part took, as far as they left it: training in the models' descriptions and benchmarks."""
     results = Path(f"results/{config['study']}")
     if name == FEATURES:
-        files = [*results.glob("benchmarks/embed/*.jsonl"), *results.glob("benchmarks/pretrain_autoencoder.jsonl")]
+        files = [*results.glob("benchmarks/embed/*.jsonl"), *results.glob("benchmarks/pretrain_autoencoder/*.jsonl")]
         return {"measured_s": sum(map(_benchmark, files))}
     training = [_training(model, config) for model in cost.new]
     evaluation = [_evaluation(model, config) for model in cost.new]

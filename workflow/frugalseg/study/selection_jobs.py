@@ -46,7 +46,7 @@ def jobs_of_chain(chain: str, seed: int, config: Mapping[str, Any]) -> Selection
             bases |= {f"train/{recipe}/{asked_chain}/seed{number}": None for recipe, asked_chain, number in models}
         else:
             orders[f"select/{name}"] = None
-            bases |= {} if "checkpoint" in config["features"] else {"pretrain_autoencoder": None}
+            bases |= {} if "checkpoint" in config["features"] else {f"pretrain_autoencoder/{source.dataset}": None}
             bases[f"embed/{source.dataset}"] = None
     return SelectionJobs(list(orders), list(bases))
 

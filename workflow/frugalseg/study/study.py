@@ -47,7 +47,7 @@ class Features(Keys):
     checkpoint: str | None = key(
         "Folder with a ViT-MAE checkpoint in Hugging Face's layout; {data_root} stands for the study's data_root. It is "
         "fetched if it is the root of a file of config/datasets with the source weights. Without it a small one is trained "
-        "on the study's own patches.",
+        "on each dataset's own patches.",
         None,
     )
     pooling: Literal["mean", "class"] = key(
