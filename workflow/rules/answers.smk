@@ -6,11 +6,8 @@ rule answer:
     input:
         unpack(inputs_of_question),
     output:
-        csv="<results>/tables/{question}.csv",
-        markdown="<results>/tables/{question}.md",
-        page=in_report("<results>/tables/{question}.html", "question", "Answers", answer="{question}"),
-        png=in_report("<results>/figures/{question}.png", "question", "Answers", answer="{question}"),
-        svg="<results>/figures/{question}.svg",
+        **table_files("{question}", "question", "Answers", answer="{question}"),
+        **figure_files("{question}", "question", "Answers", answer="{question}"),
         answer="<results>/answers/{question}.json",
     log:
         "<results>/logs/answer/{question}.txt",
@@ -28,35 +25,27 @@ rule answer:
 
 use rule answer as tabulate with:
     output:
-        csv="<results>/tables/{question}.csv",
-        markdown="<results>/tables/{question}.md",
+        **table_files("{question}", "question", "Tables", experiment="{question}"),
         tex="<results>/tables/{question}.tex",
-        page=in_report("<results>/tables/{question}.html", "question", "Tables", experiment="{question}"),
     wildcard_constraints:
         question=answered_by("tabulate"),
 
 
 use rule answer as tabulate_and_draw with:
     output:
-        csv="<results>/tables/{question}.csv",
-        markdown="<results>/tables/{question}.md",
+        **table_files("{question}", "question", "Tables", experiment="{question}"),
+        **figure_files("{question}", "question", "Figures", figure="{question}"),
         tex="<results>/tables/{question}.tex",
-        page=in_report("<results>/tables/{question}.html", "question", "Tables", experiment="{question}"),
-        png=in_report("<results>/figures/{question}.png", "question", "Figures", figure="{question}"),
-        svg="<results>/figures/{question}.svg",
     wildcard_constraints:
         question=answered_by("tabulate_and_draw"),
 
 
 use rule answer as judge_widths with:
     output:
-        csv="<results>/tables/{question}.csv",
-        markdown="<results>/tables/{question}.md",
+        **table_files("{question}", "question", "Tables", experiment="{question}"),
+        **figure_files("{question}", "question", "Figures", figure="{question}"),
         tex="<results>/tables/{question}.tex",
         choices="<results>/widths/{question}/choices.csv",
         accuracy="<results>/widths/{question}/accuracy.csv",
-        page=in_report("<results>/tables/{question}.html", "question", "Tables", experiment="{question}"),
-        png=in_report("<results>/figures/{question}.png", "question", "Figures", figure="{question}"),
-        svg="<results>/figures/{question}.svg",
     wildcard_constraints:
         question=answered_by("judge_widths"),

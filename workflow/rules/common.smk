@@ -48,6 +48,17 @@ def in_report(path, caption, category, **labels):
     return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels)
 
 
+# The files of a table and of a figure, by what the report calls them.
+def table_files(name, caption, category, **labels):
+    page = in_report(f"<results>/tables/{name}.html", caption, category, **labels)
+    return {"csv": f"<results>/tables/{name}.csv", "markdown": f"<results>/tables/{name}.md", "page": page}
+
+
+def figure_files(name, caption, category, **labels):
+    png = in_report(f"<results>/figures/{name}.png", caption, category, **labels)
+    return {"png": png, "svg": f"<results>/figures/{name}.svg"}
+
+
 # What a rule's result depends on: the code that its script reaches, and the modules, by functions of the wildcards, that
 # it imports by name. Worked out when a job is looked at, since every job starts by reading all rules.
 def code_of(script, *by_name):

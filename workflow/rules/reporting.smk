@@ -6,8 +6,7 @@ rule draw_patches:
         coresets=coresets_of_figure("patches"),
         patches=lambda wildcards: f"<results>/patches/{config['figures']['patches']['dataset']}/train/patches.csv",
     output:
-        png=in_report("<results>/figures/patches.png", "patches", "Figures", figure="patches"),
-        svg="<results>/figures/patches.svg",
+        **figure_files("patches", "patches", "Figures", figure="patches"),
     log:
         "<results>/logs/draw_patches.txt",
     localrule: True
@@ -25,8 +24,7 @@ rule draw_features:
         coresets=coresets_of_figure("features"),
         features=lambda wildcards: f"<results>/features/{config['figures']['features']['dataset']}.npy",
     output:
-        png=in_report("<results>/figures/features.png", "features", "Figures", figure="features"),
-        svg="<results>/figures/features.svg",
+        **figure_files("features", "features", "Figures", figure="features"),
     log:
         "<results>/logs/draw_features.txt",
     conda:
@@ -48,8 +46,7 @@ rule draw_segmentations:
         before=metrics_of_changed(0),
         after=metrics_of_changed(1),
     output:
-        png=in_report("<results>/figures/segmentations.png", "segmentations", "Figures", figure="segmentations"),
-        svg="<results>/figures/segmentations.svg",
+        **figure_files("segmentations", "segmentations", "Figures", figure="segmentations"),
     log:
         "<results>/logs/draw_segmentations.txt",
     conda:
@@ -69,9 +66,7 @@ rule count_patches:
         checks=collect("<results>/images/{dataset}/checks.json", dataset=config["datasets"]),
         ceilings=collect("<results>/images/{dataset}/ceiling.json", dataset=config["datasets"]),
     output:
-        csv="<results>/tables/patches.csv",
-        markdown="<results>/tables/patches.md",
-        page=in_report("<results>/tables/patches.html", "counts", "Tables", experiment="patches"),
+        **table_files("patches", "counts", "Tables", experiment="patches"),
     log:
         "<results>/logs/count_patches.txt",
     localrule: True
@@ -139,8 +134,7 @@ rule describe_costs:
         throughput="<results>/throughput.json",
         tables=collect("<results>/tables/{table}.csv", table=TABLES),
     output:
-        multiext("<results>/tables/costs", csv=".csv", markdown=".md"),
-        page=in_report("<results>/tables/costs.html", "costs", "Methods", experiment="costs"),
+        **table_files("costs", "costs", "Methods", experiment="costs"),
     log:
         "<results>/logs/describe_costs.txt",
     localrule: True
