@@ -164,20 +164,22 @@ def to_table(found: Found) -> pd.DataFrame:
     ``std_images`` is the spread over images of one run, averaged over the runs, ``std_runs`` that of the runs' means.
     ``difference`` is to the last chain, ``p`` by Wilcoxon and Holm, ``p_equal`` by two one-sided tests.
     """
-    measured = found.measured
     rows = [
         {
             "kind": "measured",
-            "chain": chain,
-            **measured.amounts.iloc[number].to_dict(),
-            **with_ends("mean", found.scores[number]),
-            **_spreads(measured.scores[number]),
-            **_compared(found.comparisons.get(chain)),
+            **{key: row[key] for key in ("chain", "patches", *_UNITS)},
+            **with_ends("mean", row["score"]),
+            **{key: row[key] for key in ("std_images", "std_runs")},
+            **_compared(row["comparison"]),
         }
-        for number, chain in enumerate(measured.chains)
+        for row in _rows(found)
     ]
     doubling = found.forecasts["images"].doubling
-    foreseen = {"kind": "foreseen", "chain": measured.chains[-1], **(2 * measured.amounts.iloc[-1]).to_dict()}
+    foreseen = {
+        "kind": "foreseen",
+        "chain": found.measured.chains[-1],
+        **(2 * found.measured.amounts.iloc[-1]).to_dict(),
+    }
     foreseen |= with_ends("mean", doubling.score) | with_ends("difference", doubling.gain)
     return pd.DataFrame([*rows, foreseen])
 
@@ -202,17 +204,6 @@ def _values(found: Found, block: Mapping[str, Any]) -> dict[str, Any]:
     """What the template is filled with."""
     measured, saturated, metric = found.measured, found.saturated_from, metric_of(block["metric"])
     equal = [found.comparisons[chain].equivalence.p for chain in measured.chains[saturated:-1]]
-    rows = [
-        {
-            "chain": chain,
-            **measured.amounts.iloc[number].to_dict(),
-            "mean": measured.scores[number].mean(),
-            **_spreads(measured.scores[number]),
-            "score": found.scores[number],
-            "comparison": found.comparisons.get(chain),
-        }
-        for number, chain in enumerate(measured.chains)
-    ]
     weights = sorted(found.forecasts["images"].weights.items(), key=lambda item: -item[1])
     return {
         "found": found,
@@ -221,7 +212,7 @@ def _values(found: Found, block: Mapping[str, Any]) -> dict[str, Any]:
         "short": metric.short,
         "rule": stop_rule(found.forecasts["images"], "images", f"{plain(block['margin'])} {metric.short}"),
         "p_equal": max(equal, default=np.nan),
-        "measured": rows,
+        "measured": _rows(found),
         "weights": [f"{name} {100 * weight:.0f} %" for name, weight in weights if weight >= 0.005],
         "seeds": measured.scores.shape[1],
         "test_images": measured.scores.shape[2],
@@ -238,10 +229,19 @@ def _amounts(shares: pd.Series, cells: pd.Series) -> tuple[float, float, float]:
     return len(shares), shares.sum(), float((shares * cells[shares.index].to_numpy()).sum())
 
 
-def _spreads(scores: NDArray[np.float64]) -> dict[str, float]:
-    """Of (seeds, images) the spread over the images of a run and that of the runs' means."""
-    of_runs = scores.mean(axis=1).std(ddof=1) if len(scores) > 1 else np.nan
-    return {"std_images": scores.std(axis=1, ddof=1).mean(), "std_runs": of_runs}
+def _rows(found: Found) -> list[dict[str, Any]]:
+    """What is said of every chain: amounts, score, its spread over images and over runs, and how it compares with all."""
+    return [
+        {
+            "chain": chain,
+            **found.measured.amounts.iloc[number].to_dict(),
+            "score": found.scores[number],
+            "std_images": scores.std(axis=1, ddof=1).mean(),
+            "std_runs": scores.mean(axis=1).std(ddof=1) if len(scores) > 1 else np.nan,
+            "comparison": found.comparisons.get(chain),
+        }
+        for number, (chain, scores) in enumerate(zip(found.measured.chains, found.measured.scores, strict=True))
+    ]
 
 
 def _compared(comparison: Comparison | None) -> dict[str, Any]:
