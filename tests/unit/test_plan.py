@@ -137,7 +137,7 @@ def test_every_model_is_counted_once_and_where_it_is_first_needed(published):
 
 def test_hours_and_disk_are_sums_over_models(tiny):
     parts = costs(tiny, speeds(tiny), remaining=False)
-    # cyto@dq5 and cyto: four steps each, on the test images of two datasets: 15 and 10 of 192 pixels.
+    # cyto@dq5 and cyto: four steps each; questions have either scored on the 15 and 10 test images, of 192 pixels, of two datasets.
     redundancy = parts["redundancy"]
     assert [chain for _, chain, _ in redundancy.new] == ["cyto@dq5", "cyto"]
     assert redundancy.steps == 2 * 4

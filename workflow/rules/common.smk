@@ -9,6 +9,7 @@ from frugalseg.runtime.literals import literals
 from frugalseg.study import figures, kinds, lineage, paths
 from frugalseg.study.kinds.experiment import costed_recipes
 from frugalseg.study.kinds.widths import width_networks
+from frugalseg.study.recipe import trained_by
 
 RECIPES, SELECTORS = config["recipes"], config["selectors"]
 # Every answer by name, with the question that it answers; all claims together are one, the verdicts.
@@ -20,6 +21,8 @@ FIGURES = [*(name for name, block in ANSWERS.items() if kinds.rule_of(block) != 
 MODELS = [paths.folder_of("models", model) for model in kinds.study_models(config)]
 # Datasets of which training images are kept aside, to choose by.
 TUNING_DATASETS = kinds.tuning_datasets(config)
+# What questions have every model scored on.
+SCORED_ON, TUNED_ON = kinds.scored_on(config), kinds.tuned_on(config)
 SEEDED_SELECTORS = [name for name, selector in SELECTORS.items() if selector["method"] in chains.SEEDED_METHODS]
 ASKING_SELECTORS = [name for name, selector in SELECTORS.items() if selector["method"] in chains.ASKING_METHODS]
 FEATURE_SELECTORS = [name for name in SELECTORS if name not in SEEDED_SELECTORS + ASKING_SELECTORS]

@@ -32,7 +32,8 @@ use rule evaluate as evaluate_width with:
         test=["<results>/images/{test}/test/images.csv"],
         tuning=[],
     output:
-        "<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv",
+        test=["<results>/metrics/{recipe}/{chain}/seed{seed}/{test}.csv"],
+        tuning=[],
     log:
         "<results>/logs/evaluate/{recipe}/{chain}/seed{seed}-{test}.txt",
     benchmark:

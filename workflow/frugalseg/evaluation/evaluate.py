@@ -15,6 +15,7 @@ from frugalseg.data.stores import Images
 from frugalseg.evaluation.foreground import components
 from frugalseg.evaluation.metrics import per_image
 from frugalseg.evaluation.prediction import Prediction, follow, predict, segment
+from frugalseg.study.metrics import OF_IMAGES
 
 # The steps of Kuang et al. 2026, each 0.8 pixels long at full speed.
 _UNIT_STEPS = 500
@@ -68,3 +69,8 @@ def evaluate(
     table = pd.DataFrame(rows, dtype=float)
     table.insert(0, "image", images.names)
     return table
+
+
+def unscored() -> pd.DataFrame:
+    """The same of no image."""
+    return pd.DataFrame(columns=["image", *OF_IMAGES])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from frugalseg.plan.models import (
     patch_counts,
     requested_models,
     steps_of,
-    tests_of,
     with_parents,
 )
 from frugalseg.study.figures import changed_models
-from frugalseg.study.kinds import VERDICTS
+from frugalseg.study.kinds import VERDICTS, scored_on
 from frugalseg.study.lineage import trained_as
 
 PATCHES, FEATURES = "patches", "features"
@@ -68,7 +67,7 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
     seen: dict[Model, None] = {}
     evaluated: dict[Model, None] = {}
     parts: dict[str, Cost] = {}
-    counts, megapixels = patch_counts(config), megapixels_of_tests(config)
+    counts, megapixels, tests = patch_counts(config), megapixels_of_tests(config), _tests(config)
     for name, requested in requested_models(config).items():
         wanted = with_parents(requested, config)
         new = tuple(model for model in wanted if model not in seen)
@@ -79,8 +78,8 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
             cost += Cost() if model in done else _training(model, config, speeds, counts)
         scored = dict.fromkeys(_scored_for_segmentations(config) if name == SEGMENTATIONS else requested)
         for model in scored:
-            if model not in evaluated and not (remaining and _is_evaluated(model, config)):
-                cost += _evaluation(model, config, speeds, megapixels)
+            if model not in evaluated and not (remaining and _is_evaluated(model, config, tests.get(model, []))):
+                cost += _evaluation(model, tests.get(model, []), speeds, megapixels)
         evaluated |= dict.fromkeys(scored)
         if cost.new or cost.seconds or name not in (SEGMENTATIONS, VERDICTS):
             parts[name] = cost
@@ -89,6 +88,14 @@ def costs(config: Mapping[str, Any], speeds: Mapping[str, Any], *, remaining: bo
         FEATURES: _features(featured_datasets(seen, config), config, speeds, counts, remaining),
         **parts,
     }
+
+
+def _tests(config: Mapping[str, Any]) -> dict[Model, list[str]]:
+    """Datasets that every model is scored on, under the recipe that makes it."""
+    found: dict[Model, dict[str, None]] = {}
+    for model, datasets in scored_on(config).items():
+        found.setdefault(trained_as(model, config["recipes"]), {}).update(dict.fromkeys(datasets))
+    return {model: list(datasets) for model, datasets in found.items()}
 
 
 def _scored_for_segmentations(config: Mapping[str, Any]) -> list[Model]:
@@ -112,11 +119,8 @@ def _training(model: Model, config: Mapping[str, Any], speeds: Mapping[str, Any]
     )
 
 
-def _evaluation(
-    model: Model, config: Mapping[str, Any], speeds: Mapping[str, Any], megapixels: Mapping[str, float]
-) -> Cost:
+def _evaluation(model: Model, tests: Sequence[str], speeds: Mapping[str, Any], megapixels: Mapping[str, float]) -> Cost:
     speed = speeds["recipes"].get(model[0], {})
-    tests = tests_of(model, config)
     if "seconds_per_megapixel" not in speed:
         return Cost(known=False)
     pixels = sum(megapixels.get(test, 0.0) for test in tests)
@@ -126,9 +130,9 @@ def _evaluation(
     )
 
 
-def _is_evaluated(model: Model, config: Mapping[str, Any]) -> bool:
+def _is_evaluated(model: Model, config: Mapping[str, Any], tests: Sequence[str]) -> bool:
     folder = folder_of(model, "metrics", config)
-    return is_trained(model, config) and all((folder / f"{test}.csv").exists() for test in tests_of(model, config))
+    return is_trained(model, config) and all((folder / f"{test}.csv").exists() for test in tests)
 
 
 def _patches(config: Mapping[str, Any], speeds: Mapping[str, Any], counts: Mapping[str, int], remaining: bool) -> Cost:

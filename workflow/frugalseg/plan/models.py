@@ -20,6 +20,7 @@ from frugalseg.selection.coresets import coreset_size
 from frugalseg.study.figures import segmented_models
 from frugalseg.study.kinds import VERDICTS, asked_of, models_of
 from frugalseg.study.lineage import Model, asked_for, made_from, trained_as
+from frugalseg.study.recipe import trained_by
 from frugalseg.training.recipe import Recipe
 from frugalseg.training.stage import build_network
 
@@ -63,14 +64,12 @@ def is_trained(model: Model, config: Mapping[str, Any]) -> bool:
     if not ((folder / "model.pt").exists() and (folder / "model.json").exists()):
         return False
     used = json.loads((folder / "model.json").read_text(encoding="utf-8"))["config"]
-    now = {"recipe": config["recipes"][model[0]], "bins": config["bins"], "min_cells": config["patches"]["min_cells"]}
+    now = {
+        "recipe": trained_by(config["recipes"][model[0]]),
+        "bins": config["bins"],
+        "min_cells": config["patches"]["min_cells"],
+    }
     return used == now
-
-
-def tests_of(model: Model, config: Mapping[str, Any]) -> list[str]:
-    """Datasets on whose test images a model is evaluated: a foreground network on the one it was trained on."""
-    recipe, chain, _ = model
-    return [chain] if config["recipes"][recipe]["target"] == "foreground" else list(config["datasets"])
 
 
 def patch_counts(config: Mapping[str, Any]) -> dict[str, int]:

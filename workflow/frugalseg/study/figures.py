@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from frugalseg.study.keys import Keys, Metric, key, number, some, whole
-from frugalseg.study.lineage import Model, trained_as
+from frugalseg.study.lineage import Model, Score, trained_as
 from frugalseg.study.messages import KeyPath, nearest
 
 
@@ -60,6 +60,12 @@ def changed_models(study: Mapping[str, Any]) -> list[Model]:
     block = study["figures"].get("segmentations", {})
     changed = block.get("changed", {})
     return [(block["recipe"], changed[end], block["seed"]) for end in ("from", "to") if end in changed]
+
+
+def changed_scores(study: Mapping[str, Any]) -> list[Score]:
+    """The scores by which the figure of segmentations chooses its images."""
+    tests = study["figures"].get("segmentations", {}).get("tests", [])
+    return [(model, test) for model in changed_models(study) for test in tests]
 
 
 def shown_selectors(study: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -25,6 +25,11 @@ def scores_in(kind: str, scores: list[Score]) -> list[str]:
     return [f"{folder_of(kind, model)}/{dataset}.csv" for model, dataset in scores]
 
 
+def seeds_of(test: str) -> str:
+    """What the replicated models of a study say of seeds, on a test set."""
+    return f"<results>/seed_variance/{test}.csv"
+
+
 def coreset_of(dataset: str, selector: str, seed: int | str, selectors: Mapping[str, Any]) -> str:
     """The order in which a selector takes the patches of a dataset."""
     seeded = f"-seed{seed}" if selectors[selector]["method"] in SEEDED_METHODS else ""

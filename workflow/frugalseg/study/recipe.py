@@ -18,7 +18,7 @@ LENGTHS = ("steps", "epochs", "compute")
 _FOLLOWED = ("like", "weights", "interpolate.recipe")
 _NEEDS = {"betas": ("optimiser", "adamw")}
 # What two recipes may differ in though one predicts with the weights of the other, or with weights made of them.
-_OF_PREDICTION = {"weights", "interpolate", "ucell", "batch", "precision", "save_every", "validate_every"}
+_OF_PREDICTION = {"weights", "interpolate", "masks", "ucell", "batch", "precision", "save_every", "validate_every"}
 
 
 class Lora(Keys):
@@ -39,6 +39,23 @@ class Interpolate(Keys):
 
     recipe: str = key("Recipe whose fine-tuned model is the child, and whose chain before it ends in the parent.")
     alpha: number(ge=0, le=1) = key("0 is the parent, 1 the child.")
+
+
+class Masks(Keys):
+    """How label images are made of what the network predicts; what is not given is as Cellpose has it. Of a foreground network
+    logit_threshold alone counts."""
+
+    steps: whole(ge=0) | Literal["auto"] | None = key(
+        "Steps that pixels follow the flows; 200 where it is not given, 500 with unit_flows. auto: as many as the longest "
+        "piece of foreground is long, 200 at least.",
+        None,
+    )
+    flow_threshold: number(ge=0) | None = key(
+        "Largest error of a cell's flows; 0 keeps all cells, 0.4 where it is not given.", None
+    )
+    logit_threshold: number() | None = key("Logit above which pixels are cell; 0 where it is not given.", None)
+    min_size: whole(ge=0) | None = key("Smallest cell in pixels; 15 where it is not given.", None)
+    largest: number(gt=0, le=1) | None = key("Largest cell, as a share of its image; 0.4 where it is not given.", None)
 
 
 class Training(Keys):
@@ -126,10 +143,16 @@ class Recipe(Training):
         "run's own where it is not given.",
         None,
     )
+    masks: Masks | None = key("How label images are made of what the network predicts.", None)
     weights: str | None = key(
         "Recipe whose models are taken as they are: this one trains nothing and may predict in another way.", None
     )
     interpolate: Interpolate | None = key("Models between a parent and its child; this recipe trains nothing.", None)
+
+
+def trained_by(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what is done after training: models need not be trained again where that changes."""
+    return {name: value for name, value in recipe.items() if name != "masks"}
 
 
 @cache

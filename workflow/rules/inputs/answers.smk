@@ -36,8 +36,7 @@ def networks_shown(wildcards):
 # They choose the images, where those that changed most are asked for: the models before (0) and after (1).
 def metrics_of_changed(number):
     models = figures.changed_models(config)[number : number + 1]
-    tests = config["figures"].get("segmentations", {}).get("tests", [])
-    return paths.scores_in("metrics", [(model, test) for model in models for test in tests])
+    return paths.scores_in("metrics", [score for score in figures.changed_scores(config) if score[0] in models])
 
 
 # Those of all models and of their parents.

@@ -13,7 +13,7 @@ def way_of_keeping(wildcards):
 def stage_config(wildcards):
     """What a stage is trained by, and its description repeats."""
     min_cells = config["patches"]["min_cells"]
-    return {"recipe": RECIPES[wildcards.recipe], "bins": config["bins"], "min_cells": min_cells}
+    return {"recipe": trained_by(RECIPES[wildcards.recipe]), "bins": config["bins"], "min_cells": min_cells}
 
 
 def model_of(wildcards):
@@ -76,3 +76,28 @@ def archs_of_scan(wildcards):
 
 def networks_of_scan(wildcards):
     return modules_of(archs_of_scan(wildcards).values())
+
+
+# Of a model that no question names, all: someone asks for it by its file.
+def tests_of(wildcards):
+    return SCORED_ON.get(model_of(wildcards), list(config["datasets"]))
+
+
+def tuning_of(wildcards):
+    return TUNED_ON.get(model_of(wildcards), [] if model_of(wildcards) in SCORED_ON else TUNING_DATASETS)
+
+
+def images_of_tests(wildcards):
+    return [f"<results>/images/{test}/test/images.csv" for test in tests_of(wildcards)]
+
+
+def images_of_tuning(wildcards):
+    return [f"<results>/images/{dataset}/train/images.csv" for dataset in tuning_of(wildcards)]
+
+
+def replicated(wildcards):
+    return [model for models in kinds.replicated_on(wildcards.test, config).values() for model in models]
+
+
+def metrics_of_replicated(wildcards):
+    return paths.scores_in("metrics", [(model, wildcards.test) for model in replicated(wildcards)])

@@ -6,13 +6,14 @@ templates in config/questions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from frugalseg.study.figures import changed_scores
 from frugalseg.study.kinds import claim, experiment, keeping, learning_curve, transfer, widths
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score, asked_for, asked_model, trained_as
-from frugalseg.study.paths import scores_in
+from frugalseg.study.paths import scores_in, seeds_of
 
 KINDS: dict[str, Kind] = {
     "experiment": experiment.KIND,
@@ -49,6 +50,8 @@ def inputs_of(name: str, block: Mapping[str, Any], study: Mapping[str, Any]) -> 
     """The files that a question is answered from: ``metrics``, ``tuning``, and what else its kind needs."""
     scores = {"metrics": scores_of(block, study), "tuning": tuning_of(block, study)}
     found = {kind: scores_in(kind, named) for kind, named in scores.items()}
+    if KINDS[block["kind"]].knows_seeds:
+        found["seed_variance"] = [seeds_of(test) for test in dict.fromkeys(test for _, test in scores["metrics"])]
     return found | KINDS[block["kind"]].files(name, block, study)
 
 
@@ -99,6 +102,37 @@ def scores_of(block: Mapping[str, Any], study: Mapping[str, Any]) -> list[Score]
 def tuning_of(block: Mapping[str, Any], study: Mapping[str, Any]) -> list[Score]:
     """As `scores_of`, on the training images that are kept aside."""
     return list(dict.fromkeys(KINDS[block["kind"]].tuning(block, study)))
+
+
+def scored_on(study: Mapping[str, Any]) -> dict[Model, list[str]]:
+    """Every model that questions and figures have scored, with the datasets whose test images they have it scored on."""
+    scores = [score for block in asked_of(study).values() for score in scores_of(block, study)]
+    return _by_model([*scores, *changed_scores(study)])
+
+
+def tuned_on(study: Mapping[str, Any]) -> dict[Model, list[str]]:
+    """The same of training images that are kept aside."""
+    return _by_model(score for block in asked_of(study).values() for score in tuning_of(block, study))
+
+
+def replicated_on(test: str, study: Mapping[str, Any]) -> dict[tuple[str, str], list[Model]]:
+    """(recipe, chain) -> the models of it that are scored on a test set, where their seeds are several.
+
+    Networks of width scans, which know their own seeds, are left out.
+    """
+    blocks = [block for block in asked_of(study).values() if block["kind"] != "widths"]
+    found: dict[tuple[str, str], dict[Model, None]] = {}
+    for model, dataset in (score for block in blocks for score in scores_of(block, study)):
+        if dataset == test:
+            found.setdefault(model[:2], {})[model] = None
+    return {key: sorted(models) for key, models in found.items() if len(models) > 1}
+
+
+def _by_model(scores: Iterable[Score]) -> dict[Model, list[str]]:
+    found: dict[Model, dict[str, None]] = {}
+    for model, dataset in scores:
+        found.setdefault(model, {})[dataset] = None
+    return {model: list(datasets) for model, datasets in found.items()}
 
 
 def models_of(block: Mapping[str, Any], study: Mapping[str, Any]) -> list[Model]:

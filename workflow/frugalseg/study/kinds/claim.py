@@ -219,4 +219,5 @@ KIND = Kind(
     problems=_problems,
     chains=lambda block: (("chains", chain) for chain in block["chains"].values()),
     files=_files,
+    knows_seeds=True,
 )

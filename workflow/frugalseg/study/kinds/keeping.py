@@ -190,4 +190,5 @@ KIND = Kind(
     chains=_chains,
     tuning=keeping_requests,
     settings=_settings,
+    knows_seeds=True,
 )

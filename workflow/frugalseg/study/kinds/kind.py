@@ -47,6 +47,8 @@ class Kind:
         block -> the rule that writes its answer.
     in_words : bool
         Whether its answer has sentences for the first page.
+    knows_seeds : bool
+        Whether its answer reads what the models of the study say of seeds.
     """
 
     keys: type[Keys]
@@ -60,3 +62,4 @@ class Kind:
     recipes: Callable[[Block, Mapping[str, Any]], dict[str, dict[str, Any]]] = nothing
     rule: Callable[[Block], str] = lambda block: "answer"
     in_words: bool = True
+    knows_seeds: bool = False

@@ -78,4 +78,5 @@ KIND = Kind(
     chains=lambda block: (("numbers", chain) for chain in curve_chains(block)),
     files=_files,
     settings=lambda block, study: {"bins": study["bins"]},
+    knows_seeds=True,
 )

@@ -125,4 +125,5 @@ KIND = Kind(
     chains=lambda block: (("chains", chain) for chain in block["chains"]),
     settings=lambda block, study: {"recipes": used_recipes([block["recipe"]], study["recipes"])},
     recipes=_recipes,
+    knows_seeds=True,
 )
