@@ -10,9 +10,7 @@ from frugalseg.selection.coresets import load, take
 record(snakemake.log[0])
 block = snakemake.params.figure
 coresets = dict(zip(block["selectors"], map(load, snakemake.input.coresets), strict=True))
-picks = {
-    name: take(coreset, name, block["rate"], snakemake.params.figure["bins"]) for name, coreset in coresets.items()
-}
+picks = {name: take(coreset, name, block["rate"], block["bins"]) for name, coreset in coresets.items()}
 first = coresets[block["selectors"][0]]
 bins = np.empty_like(first.bins)
 bins[first.order] = first.bins

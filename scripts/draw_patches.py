@@ -12,7 +12,7 @@ record(snakemake.log[0])
 block = snakemake.params.figure
 title = f"{{}}, {block['rate']:g} %".format
 picks = {
-    title(selector): take(load(path), selector, block["rate"], snakemake.params.figure["bins"])
+    title(selector): take(load(path), selector, block["rate"], block["bins"])
     for selector, path in zip(block["selectors"], snakemake.input.coresets, strict=True)
 }
 figure = draw_patches(open_patches(Path(snakemake.input.patches).parent).images, picks)
