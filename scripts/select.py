@@ -1,4 +1,4 @@
-"""The order in which a selector takes the patches of a dataset, from their features or by lot."""
+"""The order in which a selector takes the patches of a dataset, from their features or at random."""
 
 from pathlib import Path
 
