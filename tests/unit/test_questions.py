@@ -93,3 +93,10 @@ def test_a_problem_in_a_question_is_told_with_its_file(root, tmp_path):
         complete(study, root, [file])
     assert f"{file}: " in str(error.value)
     assert "did you mean 'cyto'?" in str(error.value)
+
+
+def test_every_template_is_listed_with_what_it_asks(root):
+    page = (root / "config/README.md").read_text()
+    for path in (root / "config/questions").glob("*.yaml"):
+        asks = path.read_text().splitlines()[0].removeprefix("# ")
+        assert f"| `{path.stem}` | {yaml.safe_load(path.read_text())['kind']} | {asks} |" in page
