@@ -29,9 +29,9 @@ def cases(long: bool) -> Iterator[Case]:
     if inputs.has_real_images():
         for dataset in ("fluo", "histo"):
             real[f"64 real images {dataset}, 224 x 224"] = partial(inputs.real_label_images, dataset, 64, 224)
-    for make, ratio in ((to_flows, 5), (to_labels, 4)):
+    for make in (to_flows, to_labels):
         for kind, draw in (kinds | real).items():
-            yield make(kind, draw, ratio if kind in kinds else None)
+            yield make(kind, draw, 15 if kind in kinds else None)
 
 
 def to_flows(kind: str, draw: Callable[[], Tensor], least_ratio: float | None) -> Case:

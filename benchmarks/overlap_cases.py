@@ -26,7 +26,7 @@ Pair = tuple[Tensor, Tensor]
 
 def cases(long: bool) -> Iterator[Case]:
     """Scores of drawn and of real images; the matrix they come from."""
-    yield scores(SYNTHETIC, partial(shifted, 1, 512, 200), least_ratio=5)
+    yield scores(SYNTHETIC, partial(shifted, 1, 512, 200), least_ratio=3)
     if inputs.has_real_images():
         histo = partial(inputs.real_label_images, "histo", 16, 224)
         yield scores("16 real images histo, 224 x 224", lambda: _shift(histo()), least_ratio=None)

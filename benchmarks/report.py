@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import importlib.metadata
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def describe(machine: Machine, threads: int, repeats: int) -> dict[str, str]:
         **versions(),
         **peers,
         "threads": str(threads),
+        "load average": f"{os.getloadavg()[0]:.1f} at the start (work of others counts)",
         "repeats": f"{repeats} (fewer of peers that take long: column pairs)",
         "stream copy": f"{machine.bytes_per_second / 1e9:.1f} GB/s",
         "matrix product float32": f"{products[torch.float32] / 1e9:.0f} GFLOP/s",

@@ -33,7 +33,7 @@ SGD = {"momentum": 0.9, "weight_decay": 1e-4}
 #: Name of a network, its widths, side of its patches, steps of a timing, repeats of the peer, least ratio.
 NETWORKS = (
     ("small net 16-32-64", (16, 32, 64), 128, 8, None, 2.0),
-    ("default net 32-64-128-256", (32, 64, 128, 256), 224, 1, 2, 3.5),
+    ("default net 32-64-128-256", (32, 64, 128, 256), 224, 1, 2, 3.3),
 )
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy import ndimage
 
-from frugalseg.kernels import augment
 from frugalseg.kernels.augment import affine, random_affine, random_stretch
 from frugalseg.kernels.flows import labels_to_flows
 
@@ -142,32 +141,21 @@ def random_parameters(count, height, width, size, seed):
     return 2 * math.pi * angle, 0.4 + 1.6 * scale, side > 0.5, shift
 
 
-def device_affine(images, labels, flows, angle, scale, flip, shift, size):
-    """The torch path, which a CPU runs as well."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    patches = (part.to(device) for part in (images, labels, flows))
-    maps = augment._inverse_maps(angle, scale, flip, shift)
-    return tuple(made.cpu() for made in augment._crop_patches(*patches, *maps, size, images.shape[1]))
-
-
-@pytest.mark.parametrize(("height", "width", "size"), [(31, 46, 37), (224, 224, 224), (1, 9, 12), (20, 20, 1)])
-@pytest.mark.parametrize("channels", [1, 2, 3, 7])
-def test_compiled_and_torch_path_agree(height, width, size, channels):
+@pytest.mark.parametrize(("height", "width", "size"), [(31, 46, 37), (1, 9, 12), (20, 20, 1)])
+@pytest.mark.parametrize("channels", [1, 3, 7])
+def test_random_crops_are_those_of_the_literal_loops(height, width, size, channels):
     generator = torch.Generator().manual_seed(channels)
-    images = torch.rand((4, channels, height, width), generator=generator)
-    labels = torch.randint(0, 9, (4, height, width), generator=generator)
-    flows = torch.randn((4, 2, height, width), generator=generator)
-    parameters = random_parameters(4, height, width, size, seed=size)
-    compiled = affine(images, labels, flows, *parameters, size)
-    reference = device_affine(images, labels, flows, *parameters, size)
-    # Positions are computed in the same way, so that not even ties of the nearest pixel differ.
-    assert torch.equal(compiled[1], reference[1])
-    torch.testing.assert_close(compiled[0], reference[0], atol=1e-4, rtol=0)
-    torch.testing.assert_close(compiled[2], reference[2], atol=4e-4, rtol=0)
-    for made, expected in zip(compiled, reference, strict=True):
-        assert made.dtype == expected.dtype
-    for made in (compiled[0], reference[0]):
-        assert made.is_contiguous(memory_format=torch.channels_last)
+    images = torch.rand((2, channels, height, width), generator=generator)
+    labels = torch.randint(0, 9, (2, height, width), generator=generator)
+    flows = torch.randn((2, 2, height, width), generator=generator)
+    parameters = random_parameters(2, height, width, size, seed=size)
+    made = affine(images, labels, flows, *parameters, size)
+    for patch in range(2):
+        options = (values[patch].numpy() for values in parameters)
+        expected = literal_affine(*(part[patch].numpy() for part in (images, labels, flows)), *options, size)
+        np.testing.assert_array_equal(made[1][patch], expected[1])
+        np.testing.assert_allclose(made[0][patch], expected[0], atol=1e-4)
+        np.testing.assert_allclose(made[2][patch], expected[2], atol=4e-4)
 
 
 def test_half_precision_patches_are_read_exactly():

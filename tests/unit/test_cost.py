@@ -28,10 +28,14 @@ def cpnet_by_hand(channels, widths, outputs, side):
         flops += convolution(inputs, width, 1, here)
         inputs = width
     for level, width in enumerate(widths):
-        here, below = side >> level, widths[min(level + 1, len(widths) - 1)]
-        flops += convolution(below, width, 3, here) + 3 * convolution(width, width, 3, here)
-        flops += convolution(below, width, 1, here)
-        flops += 3 * product(1, widths[-1], width)
+        here = side >> level
+        if level + 1 == len(widths):
+            flops += convolution(width, width, 3, here) + convolution(width, width, 1, here)
+        else:
+            # Every pixel of the coarse grid reaches 4 x 4 of the fine one.
+            below = widths[level + 1]
+            flops += product((here // 2) ** 2, below, 16 * width) + convolution(below, width, 1, here // 2)
+        flops += 3 * convolution(width, width, 3, here) + 3 * product(1, widths[-1], width)
     return flops + convolution(widths[0], outputs, 1, side)
 
 

@@ -84,7 +84,7 @@ def test_two_processes_see_the_losses_of_the_joint_batch(arch, tmp_path):
     launch(train_on_discs, PAIR, str(tmp_path / "log.txt"), arch, tmp_path / "two")
     one, two = (pd.read_csv(tmp_path / name / "log.csv") for name in ("one", "two"))
     assert (one["step"] == [2, 4, 6]).all()
-    pd.testing.assert_frame_equal(one, two, rtol=2e-5)
+    pd.testing.assert_frame_equal(one, two, rtol=1e-4)
     one, two = (torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("one", "two"))
     assert list(one) == list(two)
     start = build(arch).state_dict()

@@ -6,18 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frugalseg.kernels import overlap
 from frugalseg.kernels.overlap import overlap_matrix, overlap_pairs
-
-
-def device_pairs(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The path for other devices, which a CPU runs as well."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    columns = overlap._pairs_of_codes(a.long().to(device), b.long().to(device))
-    return tuple(column.cpu() for column in columns)
-
-
-PATHS = pytest.mark.parametrize("pairs_of", [overlap_pairs, device_pairs], ids=["compiled", "device"])
 
 
 def count_pixels(a: torch.Tensor, b: torch.Tensor) -> dict[tuple[int, int], int]:
@@ -48,43 +37,38 @@ def test_matrix_equals_counting(pair):
     assert overlap_matrix(a, b).dtype == torch.int64
 
 
-# On other devices small labels are counted, large ones sorted.
-@PATHS
+# Few possible pairs are counted, many sorted.
 @given(st.one_of(label_pairs((0, 1)), label_pairs((0, 3, 200, 255))))
-def test_pairs_equal_counting(pairs_of, pair):
+def test_pairs_equal_counting(pair):
     a, b = pair
     expected = sorted((*labels, pixels) for labels, pixels in count_pixels(a, b).items())
-    columns = pairs_of(a, b)
+    columns = overlap_pairs(a, b)
     assert all(column.dtype == torch.int64 for column in columns)
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
 
 
-@PATHS
 @pytest.mark.parametrize("far", [2**31 - 1, 2**31, 2**40, 2**62])
-def test_labels_beyond_32_bits(pairs_of, far):
+def test_labels_beyond_32_bits(far):
     a = torch.tensor([[0, far, far]])
     b = torch.tensor([[far - 1, 7, 0]])
-    pairs = list(zip(*(column.tolist() for column in pairs_of(a, b)), strict=True))
+    pairs = list(zip(*(column.tolist() for column in overlap_pairs(a, b)), strict=True))
     assert pairs == [(0, far - 1, 1), (far, 0, 1), (far, 7, 1)]
 
 
-@PATHS
-def test_pair_codes_beyond_32_bits(pairs_of):
+def test_pair_codes_beyond_32_bits():
     a = torch.tensor([[0, 70_000]], dtype=torch.int32)
     b = torch.tensor([[70_000, 69_999]], dtype=torch.int32)
-    pairs = list(zip(*(column.tolist() for column in pairs_of(a, b)), strict=True))
+    pairs = list(zip(*(column.tolist() for column in overlap_pairs(a, b)), strict=True))
     assert pairs == [(0, 70_000, 1), (70_000, 69_999, 1)]
 
 
-@PATHS
 @pytest.mark.parametrize("size", [(1, 1), (1, 1024), (1, 1025), (32, 32), (205, 300)])
 @pytest.mark.parametrize("labels", [1, 3, 60_000])
-def test_images_of_many_pixels_and_pairs(pairs_of, size, labels):
-    # Runs that end with a block of the loop, and tables of pairs that grow.
+def test_images_of_many_pixels_and_pairs(size, labels):
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, labels, (2, *size))
     expected, shared = np.unique(np.stack((a.ravel(), b.ravel())), axis=1, return_counts=True)
-    found = pairs_of(torch.from_numpy(a), torch.from_numpy(b))
+    found = overlap_pairs(torch.from_numpy(a), torch.from_numpy(b))
     np.testing.assert_array_equal(torch.stack(found[:2]), expected)
     np.testing.assert_array_equal(found[2], shared)
 

@@ -1,9 +1,12 @@
 """The compiled CPU path of `frugalseg.kernels.flows`: numpy arrays in, numpy arrays out."""
 
-import numpy as np
-from numba import njit
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
-from frugalseg.kernels._threads import share
+import numpy as np
+import torch
+from numba import njit
 
 # Runs of a cell in its flattened box are joined over gaps up to this long: a vector of zeros is cheaper than a new loop.
 LONGEST_GAP = 32
@@ -25,7 +28,7 @@ def label_flows(labels: np.ndarray) -> np.ndarray:
     cells, means = _find_cells(labels)
     images, height, width = labels.shape
     flows = np.zeros((images, 2, height, width), np.float32)
-    share(len(cells), lambda first, last: _spread_heat(labels, cells[first:last], means[first:last], flows), RANGES)
+    share(len(cells), lambda first, last: _spread_heat(labels, cells[first:last], means[first:last], flows))
     return flows
 
 
@@ -45,12 +48,10 @@ def flow_labels(
             _gather_sinks(ends[image], labels[image])
             _renumber(labels[image], 1, most)
 
-    share(images, gather, RANGES)
+    share(images, gather)
     if flow_threshold > 0:
         expected = label_flows(labels)
-        share(
-            images, lambda first, last: _drop_inconsistent(labels, flows, expected, flow_threshold, first, last), RANGES
-        )
+        share(images, lambda first, last: _drop_inconsistent(labels, flows, expected, flow_threshold, first, last))
     return finish_labels(labels, min_size)
 
 
@@ -64,7 +65,7 @@ def finish_labels(labels: np.ndarray, min_size: int) -> np.ndarray:
             _fill_holes(labels[image], cells)
             _renumber(labels[image], min_size, anything)
 
-    share(len(labels), finish, RANGES)
+    share(len(labels), finish)
     return labels
 
 
@@ -83,6 +84,31 @@ def _find_cells(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not rows:
         return np.zeros((0, 6), np.int64), np.zeros((0, 2))
     return np.concatenate(rows), np.concatenate([means for _, means in found])
+
+
+def share(items: int, work: Callable[[int, int], None]) -> None:
+    """Run `work(first, last)` over ranges that cover `items`, on as many threads as torch uses, this one included.
+
+    Compiled functions release the interpreter lock; each range writes to places of its own, so the result does not
+    depend on how many threads there are.
+    """
+    threads = min(torch.get_num_threads(), items)
+    if threads <= 1:
+        work(0, items)
+        return
+    bounds = np.linspace(0, items, min(items, RANGES * threads) + 1).astype(int).tolist()
+    # Whoever is free takes the next range; a list's iterator may be shared by threads.
+    ranges = iter(list(pairwise(bounds)))
+
+    def run() -> None:
+        for first, last in ranges:
+            work(first, last)
+
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(run) for _ in range(threads - 1)]
+        run()
+        for other in others:
+            other.result()
 
 
 @njit(cache=True, nogil=True)
@@ -196,8 +222,8 @@ def _follow(flows: np.ndarray, inside: np.ndarray, steps: int) -> np.ndarray:
             top, bottom = max(first - start, 0), min(last - start, height)
             _follow_rows(field[image], inside[image], top, bottom, steps, ends[image])
 
-    share(images, interleave, RANGES)
-    share(images * height, move, RANGES)
+    share(images, interleave)
+    share(images * height, move)
     return ends
 
 

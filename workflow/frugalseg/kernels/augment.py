@@ -188,12 +188,16 @@ def affine(
     channels = images.shape[1] if channels is None else channels
     if channels < images.shape[1]:
         raise ValueError(f"the crops cannot have {channels} channels, for the images have {images.shape[1]}")
-    maps = _inverse_maps(angle, scale, flip, shift)
-    if images.device.type != "cpu":
-        return _crop_patches(images, labels, flows, *maps, size, channels)
-    from frugalseg.kernels._augment_cpu import crop_patches
-
-    return crop_patches(images, labels, flows, *maps, size, channels)
+    device = images.device
+    back, offset, turn = (part.to(device)[..., None, None] for part in _inverse_maps(angle, scale, flip, shift))
+    crop = torch.arange(size, device=device, dtype=torch.float32) - (size - 1) / 2
+    x = back[:, 0, 0] * crop + back[:, 0, 1] * crop[:, None] + offset[:, 0] + (width - 1) / 2
+    y = back[:, 1, 0] * crop + back[:, 1, 1] * crop[:, None] + offset[:, 1] + (height - 1) / 2
+    sampled = _bilinear(torch.cat((images.float(), flows.float()), 1), y, x)
+    flow_y, flow_x = sampled[:, -2], sampled[:, -1]
+    turned = torch.stack([turn[:, i, 0] * flow_y + turn[:, i, 1] * flow_x for i in (0, 1)], 1)
+    filled = F.pad(sampled[:, :-2], (0, 0, 0, 0, 0, channels - images.shape[1]))
+    return filled.contiguous(memory_format=torch.channels_last), _nearest(labels, y, x), turned
 
 
 def _inverse_maps(angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -211,24 +215,6 @@ def _inverse_maps(angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> 
     offset = -(back @ shift.flip(1)[:, :, None]).squeeze(2)
     turn[:, :, 1] *= mirror[:, None]
     return back.float(), offset.float(), turn.float()
-
-
-def _crop_patches(
-    images: Tensor, labels: Tensor, flows: Tensor, back: Tensor, offset: Tensor, turn: Tensor, size: int, channels: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The path for devices other than the CPU; see `_augment_cpu.crop_patches`."""
-    height, width = labels.shape[1:]
-    device = images.device
-    back, offset, turn = (value.to(device)[..., None, None] for value in (back, offset, turn))
-    crop = torch.arange(size, device=device, dtype=torch.float32) - (size - 1) / 2
-    # The compiled path's order of operations, so that both read the same labels.
-    x = back[:, 0, 0] * crop + back[:, 0, 1] * crop[:, None] + offset[:, 0] + (width - 1) / 2
-    y = back[:, 1, 0] * crop + back[:, 1, 1] * crop[:, None] + offset[:, 1] + (height - 1) / 2
-    sampled = _bilinear(torch.cat((images.float(), flows.float()), 1), y, x)
-    flow_y, flow_x = sampled[:, -2], sampled[:, -1]
-    turned = torch.stack([turn[:, i, 0] * flow_y + turn[:, i, 1] * flow_x for i in (0, 1)], 1)
-    filled = F.pad(sampled[:, :-2], (0, 0, 0, 0, 0, channels - images.shape[1]))
-    return filled.contiguous(memory_format=torch.channels_last), _nearest(labels, y, x), turned
 
 
 def _bilinear(values: Tensor, y: Tensor, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Overlap of two label images: how many pixels each pair of labels shares, from one pass over the pixels."""
+"""Overlap of two label images: how many pixels each pair of labels shares, counted run by run."""
 
 from __future__ import annotations
 
@@ -63,15 +63,7 @@ def overlap_pairs(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             f"but they are {tuple(a.shape)} and {tuple(b.shape)}"
         )
     a, b = _integer_labels(a), _integer_labels(b)
-    if a.device.type != "cpu":
-        return _pairs_of_codes(a, b)
-    from frugalseg.kernels._overlap_cpu import count_pairs
-
-    # One type for both: two compiled versions instead of four.
-    common = torch.promote_types(a.dtype, b.dtype)
-    columns = count_pairs(*(labels.to(common).reshape(-1).numpy() for labels in (a, b)))
-    labels_a, labels_b, shared = (torch.from_numpy(column).long() for column in columns)
-    return labels_a, labels_b, shared
+    return _count(*_runs(a.flatten(), b.flatten()))
 
 
 def _integer_labels(labels: Tensor) -> Tensor:
@@ -81,24 +73,31 @@ def _integer_labels(labels: Tensor) -> Tensor:
     return labels.to(torch.int32 if narrow else torch.int64)
 
 
-def _pairs_of_codes(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The path for devices other than the CPU: one code per pixel, sorted, for what is large, or else counted."""
+def _runs(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels and lengths of the runs of pixels (P,) with one pair of labels: far fewer than pixels in label images."""
+    starts = torch.ones_like(a, dtype=torch.bool)
+    torch.logical_or(a[1:] != a[:-1], b[1:] != b[:-1], out=starts[1:])
+    starts = starts.nonzero().squeeze(1)
+    return a[starts].long(), b[starts].long(), starts.diff(append=starts.new_tensor([len(a)]))
+
+
+def _count(a: Tensor, b: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of labels of runs, sorted, and the pixels of each, from one code a run."""
     smallest, largest_a, largest_b = torch.stack((torch.minimum(a.min(), b.min()), a.max(), b.max())).tolist()
     if smallest < 0:
         raise ValueError(
             f"labels must be 0 (background) or positive, but the smallest is {smallest}; set pixels to ignore to 0"
         )
-    if (largest_a + 1) * (largest_b + 1) > torch.iinfo(torch.int64).max:
-        labels_a, a = a.unique(return_inverse=True)
-        labels_b, b = b.unique(return_inverse=True)
-        ranks_a, ranks_b, shared = _pairs_of_codes(a, b)
-        return labels_a[ranks_a].long(), labels_b[ranks_b].long(), shared
     columns = largest_b + 1
-    codes = (a.long() * columns + b).flatten()
-    if (largest_a + 1) * columns <= codes.numel():
-        counts = codes.bincount()
+    if (largest_a + 1) * columns > torch.iinfo(torch.int64).max:
+        # Two labels no longer fit into one code: count ranks instead.
+        (labels_a, a), (labels_b, b) = (labels.unique(return_inverse=True) for labels in (a, b))
+        ranks_a, ranks_b, shared = _count(a, b, lengths)
+        return labels_a[ranks_a], labels_b[ranks_b], shared
+    codes = a * columns + b
+    if (largest_a + 1) * columns <= 4 * len(codes):
+        counts = codes.new_zeros((largest_a + 1) * columns).index_add_(0, codes, lengths)
         codes = counts.nonzero().squeeze(1)
-        shared = counts[codes]
-    else:
-        codes, shared = codes.unique(return_counts=True)
-    return codes // columns, codes % columns, shared
+        return codes // columns, codes % columns, counts[codes]
+    codes, places = codes.unique(return_inverse=True)
+    return codes // columns, codes % columns, torch.zeros_like(codes).index_add_(0, places, lengths)

@@ -35,8 +35,7 @@ OPTIONS = {
 class CPNet(nn.Module):
     """Residual U-Net with style vector, (B, in_channels, H, W) -> (B, out_channels, H, W).
 
-    H and W must be multiples of ``2 ** (len(widths) - 1)``. Under bfloat16 autocast on the CPU the same function is
-    computed in another order of operations, with less work. The outputs are flow y, flow x (both five times the unit
+    H and W must be multiples of ``2 ** (len(widths) - 1)``. The outputs are flow y, flow x (both five times the unit
     vector that they were trained on) and the logit of the cell probability.
 
     Parameters
@@ -95,22 +94,15 @@ class CPNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Flow y, flow x and logit (B, out_channels, H, W) of normalised images (B, in_channels, H, W)."""
         self._check_size(*images.shape[-2:])
-        if _computes_in_bfloat16_on_cpu(self, images):
-            # Not before it is needed: it imports the compiler of its kernels.
-            from frugalseg.models import _cpnet_bfloat16
-
-            return _cpnet_bfloat16.forward(self, images)
         skips = []
-        x = images
+        # The order in memory in which convolutions are fastest.
+        x = images.contiguous(memory_format=torch.channels_last)
         for level, block in enumerate(self.downsample["down"].values()):
             x = block(F.max_pool2d(x, 2) if level else x)
             skips.append(x)
         style = F.normalize(x.float().mean(dim=(-2, -1)), dim=1)
         for block in reversed(self.upsample["up"].values()):
-            skip = skips.pop()
-            if x.shape[-1] != skip.shape[-1]:
-                x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = block(x, skip, style)
+            x = block(x, skips.pop(), style)
         return self.output(x)
 
     def _check_size(self, height: int, width: int) -> None:
@@ -124,13 +116,6 @@ class CPNet(nn.Module):
 build = CPNet
 
 
-def _computes_in_bfloat16_on_cpu(network: nn.Module, images: Tensor) -> bool:
-    if images.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-        return False
-    # Gradients with fixed statistics are not made there; nothing here asks for them.
-    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and (network.training or not torch.is_grad_enabled())
-
-
 class EncoderBlock(nn.Module):
     """Two residual pairs of convolutions; a 1x1 convolution brings the input to their width."""
 
@@ -141,12 +126,16 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         first, second, third, fourth = self.conv.values()
-        x = self.proj(x) + second(first(x))
-        return x + fourth(third(x))
+        x = self.proj(x).add_(second(first(x)))
+        return fourth(third(x)).add_(x)
 
 
 class DecoderBlock(nn.Module):
-    """Two residual pairs of convolutions that take in the encoder's features and the style."""
+    """Two residual pairs of convolutions that take in the encoder's features and the style.
+
+    Features of half the resolution are upsampled, each pixel repeated. This commutes with norm, ReLU and 1x1
+    convolution, so that these see a quarter of the pixels.
+    """
 
     def __init__(self, in_channels: int, width: int, style_width: int) -> None:
         super().__init__()
@@ -156,8 +145,22 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor, style: Tensor) -> Tensor:
         first, second, third, fourth = self.conv.values()
-        x = self.proj(x) + second(first(x) + skip, style)
-        return x + fourth(third(x, style), style)
+        norm, relu, convolution = first
+        if x.shape[-1] == skip.shape[-1]:
+            inner, outer = first(x), self.proj(x)
+        else:
+            inner = _upsample_and_convolve(convolution, relu(norm(x)))
+            outer = F.interpolate(self.proj(x), scale_factor=2, mode="nearest")
+        x = second(inner.add_(skip), style).add_(outer)
+        return fourth(third(x, style), style).add_(x)
+
+
+def _upsample_and_convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """3x3 convolution (B, K, 2 H, 2 W) of x (B, C, H, W) upsampled: a transposed one of 16 taps for 4 pixels, not 36."""
+    # A pixel reaches the four rows, and the four columns, around its two copies through sums of neighbouring taps.
+    flipped = convolution.weight.flip(2, 3).transpose(0, 1)
+    taps = sum(F.pad(flipped, (left, 1 - left, top, 1 - top)) for left in (0, 1) for top in (0, 1))
+    return F.conv_transpose2d(x, taps, convolution.bias, stride=2, padding=1)
 
 
 class StyledConvolution(nn.Module):

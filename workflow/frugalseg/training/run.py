@@ -71,7 +71,7 @@ class Run:
         self.lr = schedules.build(recipe.schedule, recipe.lr, steps=self.steps, steps_per_epoch=self.steps_per_epoch)
         self.autocast_type = autocast_type(recipe.precision, device)
         if processes() > 1 and device.type == "cpu":
-            # The bfloat16 path of processors takes the statistics of a process's own part of the batch.
+            # Processors round parts of a batch in bfloat16 otherwise than the whole.
             self.autocast_type = None
         self.model = model.to(device, memory_format=torch.channels_last)
         self.common_diameter = COMMON_DIAMETERS[recipe.augmentation] if recipe.rescale else None
