@@ -55,11 +55,11 @@ def to_markdown(table: pd.DataFrame, speeds: Mapping[str, Any]) -> str:
     text = (
         "# Planned and measured times\n\n"
         f"The plan takes its speeds from a minute of training on {speeds['device']}, by `make plan` or by the first job of the "
-        "study. Times are wall times of all jobs together, those that take seconds left out; each model counts in the first part "
+        "study. Times are wall times of all jobs together, without jobs that take seconds. Each model counts in the first part "
         f"that needs it.\n\n{to_table(shown)}\n"
     )
     if not table["complete"].all():
-        text += "\n`+`: and what could not be planned, or left no record of its time.\n"
+        text += "\n`+`: something could not be planned, or left no record of its time.\n"
     return text
 
 

@@ -27,9 +27,9 @@ COSTS = {
 """Column -> how readable tables call it, and digits after the point."""
 _COSTS_NOTE = (
     "Selection: wall time and largest memory of the job that puts the patches in order, once for all rates, with the start of "
-    "Python in it; where each seed has its own, their mean. Features or model asked: what it rests on, which is the features "
-    "of the patches and the autoencoder that finds them, trained once for all datasets, or the training of the model that is "
-    "asked; 0 where it rests on nothing. A dash: all patches are taken, or a job left no record."
+    "Python; the mean where each seed has an order of its own. Features or model asked: the jobs that the order needs first. They "
+    "find the features of the patches and train the autoencoder behind them, or train the model that is asked; 0 where it needs "
+    "none. A dash: all patches are taken, or a job left no record."
 )
 _VALUES = {"seed", "mean", "std", "n", "published_mean", "published_std", "published_std_over", *COSTS}
 
@@ -44,11 +44,7 @@ class Layout:
 
 
 def lay_out(
-    table: pd.DataFrame,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    metrics: Sequence[str],
-    notes: Sequence[str] = (),
+    table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], metrics: Sequence[str], notes: Sequence[str] = ()
 ) -> Layout:
     """Turn an experiment's long table into rows and columns, which are fields in the order of the table.
 
@@ -56,10 +52,7 @@ def lay_out(
     standard deviation of the means over runs follows in brackets. Where there are published values, each row is
     followed by one that holds them, in the same notation.
 
-    Raises
-    ------
-    ValueError
-        When an entry lacks one of the fields, or two entries fall on the same cell.
+    A ValueError says which entry lacks one of the fields, or which two fall on the same cell.
     """
     shown = _overall(table, rows, columns, metrics)
     column_keys = combinations(shown, columns)
@@ -218,26 +211,23 @@ def _texts(fields: Sequence[str], key: tuple) -> tuple[str, ...]:
 
 
 def _ours(cell: Any) -> str:
-    if cell is None:
-        return MISSING
-    digits = metric_of(cell.metric).digits
-    text = _mean_and_spread(cell.mean, cell.std_over_images, digits)
-    return f"{text} (± {cell.std:.{digits}f})" if cell.n > 1 else text
+    return _text(cell, "mean", cell.std_over_images, cell.std if cell.n > 1 else None) if cell else MISSING
 
 
 def _published(cell: Any) -> str:
-    if cell is None or pd.isna(cell.published_mean):
+    if not cell:
         return MISSING
-    digits = metric_of(cell.metric).digits
-    if cell.published_std_over == "runs":
-        return f"{cell.published_mean:.{digits}f} (± {cell.published_std:.{digits}f})"
-    return _mean_and_spread(cell.published_mean, cell.published_std, digits)
+    over_runs = cell.published_std_over == "runs"
+    return _text(cell, "published_mean", *((math.nan, cell.published_std) if over_runs else (cell.published_std, None)))
 
 
-def _mean_and_spread(mean: float, spread: float, digits: int) -> str:
+def _text(cell: Any, key: str, over_images: float, over_runs: float | None) -> str:
+    """A mean with its spread over test images where there is one, and over runs in brackets where there are several."""
+    mean, digits = getattr(cell, key), metric_of(cell.metric).digits
     if pd.isna(mean):
         return MISSING
-    return f"{mean:.{digits}f}" if pd.isna(spread) else f"{mean:.{digits}f} ± {spread:.{digits}f}"
+    text = f"{mean:.{digits}f}" if pd.isna(over_images) else f"{mean:.{digits}f} ± {over_images:.{digits}f}"
+    return text if over_runs is None else f"{text} (± {over_runs:.{digits}f})"
 
 
 def _notes(shown: pd.DataFrame, fields: set[str], with_published: bool) -> Iterator[str]:
