@@ -10,7 +10,8 @@ from frugalseg.reporting.counts import count_datasets, count_models, describe_im
 def test_patches_with_few_cells_are_counted_and_shown(tmp_path):
     pd.DataFrame({"patch": range(4), "cells": [0, 4, 5, 9]}).to_csv(tmp_path / "patches.csv", index=False)
     source = {"source": "cyto@dq50", "patches": 2, "left_out": 1, "used": 1}
-    description = {"recipe": "small", "chain": "histo_to_cyto@dq50", "seed": 3, "sources": [source]}
+    sources = [source, {"source": "histo", "patches": 7, "left_out": 3, "used": 4}]
+    description = {"recipe": "small", "chain": "histo_to_cyto@dq50", "seed": 3, "sources": sources}
     (tmp_path / "model.json").write_text(json.dumps(description))
 
     datasets = count_datasets({"cyto": tmp_path / "patches.csv"}, min_cells=5)
@@ -28,4 +29,5 @@ def test_patches_with_few_cells_are_counted_and_shown(tmp_path):
     assert images.iloc[1, 5:].tolist() == ["specks: 2", "largest 1", "0.900 / 0.950", "b (0.50)"]
     text = to_markdown(datasets, models, images, min_cells=5)
     assert "Fewer than 5 cells" in text
-    assert "histo_to_cyto@dq50" in text
+    assert text.count("histo_to_cyto@dq50") == 1
+    assert [cell.strip() for cell in text.splitlines()[-1].split("|")[1:5]] == ["", "", "", "histo"]

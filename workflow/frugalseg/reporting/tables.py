@@ -77,7 +77,8 @@ def escape(text: str) -> str:
 def without_repeats(frame: pd.DataFrame, names: int) -> pd.DataFrame:
     """The frame with the names that a row shares with the row above left blank, from the left."""
     rows = frame.iloc[:, :names].to_numpy().tolist()
-    shown = frame.copy()
+    # Numbers too are left blank, so that columns must hold anything.
+    shown = frame.astype(object)
     for number, (above, row) in enumerate(pairwise(rows), start=1):
         for level in range(_shared(above, row)):
             shown.iloc[number, level] = ""
