@@ -24,9 +24,10 @@ from frugalseg.answers.scores import read_scores
 from frugalseg.answers.seeds import Seeds
 from frugalseg.reporting import prose, style
 from frugalseg.reporting.formats import MISSING, score
+from frugalseg.statistics.comparisons import smallest_alpha
 from frugalseg.statistics.effects import Effect, Verdict, effect_of_means, judge, measure, more_runs
-from frugalseg.statistics.false_discovery import false_discovery, p_of_verdict
 from frugalseg.statistics.more_runs import Needed
+from frugalseg.statistics.tests import false_discovery
 from frugalseg.study.kinds.claim import Printed, printed_means, scores_by_role, tests_of_roles
 from frugalseg.study.metrics import METRICS
 
@@ -184,7 +185,9 @@ def judge_claims(
             judged.append(_judge(name, claim, files, published, seeds_on))
         except ValueError as error:
             raise ValueError(f"claim {name!r}: {error}") from error
-    return [replace(item, q=q) for item, q in zip(judged, false_discovery([item.p for item in judged]), strict=True)]
+    return [
+        replace(item, q=float(q)) for item, q in zip(judged, false_discovery([item.p for item in judged]), strict=True)
+    ]
 
 
 def _judge(
@@ -205,8 +208,8 @@ def _judge(
         effect = replace(effect, fault=effect.fault or "one seed")
     verdict = judge(effect, claim)
 
-    def decided(level: float) -> bool:
-        estimate = measure(kind, scores, *priors, level=level).estimate
+    def decided(tail: float) -> bool:
+        estimate = measure(kind, scores, *priors, level=1 - 2 * tail).estimate
         return judge(replace(effect, estimate=estimate), claim) != "undecided"
 
     images = {test: scores[role].shape[1] for role, test in tests.items()}
@@ -219,7 +222,7 @@ def _judge(
         printed=printed_means(claim, published) if "tables" in claim.get("published", {}) else None,
         replicated=min(prior.models for prior in priors) if priors else 0,
         needed=more_runs(kind, scores, claim, *priors[:1]) if verdict == "undecided" and not effect.fault else Needed(),
-        p=p_of_verdict(decided),
+        p=min(2 * smallest_alpha(decided), 1.0),
     )
 
 

@@ -85,7 +85,7 @@ def compare(
 
 
 def smallest_alpha(within: Callable[[float], bool]) -> float:
-    """The smallest one-sided alpha at which an interval of level 1 - 2 alpha lies `within` a margin, by bisection; 1 if none does."""
+    """The smallest one-sided alpha at which an interval of level 1 - 2 alpha is `within` what it should, by bisection; else 1."""
     low, high = _ALPHAS
     if not within(high):
         return 1.0

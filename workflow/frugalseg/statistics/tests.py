@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import wilcoxon
+from scipy.stats import false_discovery_control, wilcoxon
 
 
 def signed_rank(differences: ArrayLike, alternative: Literal["two-sided", "greater", "less"] = "two-sided") -> float:
@@ -23,6 +23,11 @@ def signed_rank(differences: ArrayLike, alternative: Literal["two-sided", "great
     if len(differences) == 0:
         return 1.0
     return float(min(1.0, wilcoxon(differences, alternative=alternative, correction=True).pvalue))
+
+
+def false_discovery(p_values: ArrayLike) -> NDArray[np.float64]:
+    """(N,) p-values -> for each the share of false ones to expect among those as small (Benjamini & Hochberg 1995)."""
+    return false_discovery_control(p_values) if len(p_values) else np.zeros(0)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
