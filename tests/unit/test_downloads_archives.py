@@ -87,6 +87,16 @@ def test_tar_members_that_start_with_a_point_and_names_of_windows(tmp_path):
     assert contents(tmp_path / "b") == {"x/y/1": b"1", "z": b"2"}
 
 
+def test_names_that_are_utf_8_without_saying_so(tmp_path):
+    path = make_zip(tmp_path / "a.zip", [("Zelle_\u00fc.tif", b"1"), ("b", b"2")])
+    content = bytearray(path.read_bytes())
+    for start, flag in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        content[content.index(start) + flag] &= ~0x08
+    path.write_bytes(content)
+    unpack(path, tmp_path / "out", free=PLENTY)
+    assert contents(tmp_path / "out") == {"Zelle_\u00fc.tif": b"1", "b": b"2"}
+
+
 def test_what_a_killed_run_left_is_taken_away(tmp_path):
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial/half").write_bytes(b"x")

@@ -20,7 +20,7 @@ from frugalseg.data.labels import cells_of, looks_partly_annotated
 from frugalseg.data.normalize import select_channels
 from frugalseg.data.patches import cut
 from frugalseg.data.prepare import prepare
-from frugalseg.data.readers import coco, monuseg, pairs
+from frugalseg.data.readers import coco, monuseg, nnunet, pairs
 from frugalseg.data.stores import open_images, read_table
 from frugalseg.selection import select
 from frugalseg.selection.coresets import take
@@ -131,7 +131,7 @@ def test_every_numbering_gives_the_same_cells(tmp_path):
 def test_another_background_than_0_is_asked_for(tmp_path):
     labels = np.full((60, 60), 1, np.uint8)
     labels[10:20, 10:20] = 2
-    with pytest.raises(DataError, match=r"no pixel is 0, and the number 1 lies all around; say `background: 1`"):
+    with pytest.raises(DataError, match=r"the number 1 lies all around; say `background: 1`"):
         read(tmp_path, labels)
     report, store = read(tmp_path, labels, background=1)
     assert report["cells"] == 1
@@ -376,10 +376,88 @@ def test_slices_and_times_are_no_channels(tmp_path, axes):
 
 def test_planes_of_which_the_file_does_not_say_what_they_are_have_to_be_named(tmp_path):
     save(tmp_path / "a.tif", PAGES, photometric="minisblack", metadata=None)
-    assert "has 3 planes and does not say whether they are colours, channels, slices" in whole_stack(tmp_path / "a.tif")
+    assert "has 3 planes that it does not call colours, but channels or nothing" in whole_stack(tmp_path / "a.tif")
     pixels = read_image(tmp_path / "a.tif")
     np.testing.assert_array_equal(select_channels(pixels, [2], "", known=False)[0], PAGES[2])
     np.testing.assert_allclose(select_channels(pixels, "mean", "", known=False)[0], PAGES.mean(axis=0), rtol=1e-6)
+
+
+def test_channels_of_a_microscope_are_no_colours(tmp_path):
+    save(tmp_path / "a.tif", PAGES, imagej=True, metadata={"axes": "CYX", "mode": "composite"})
+    assert "has 3 planes that it does not call colours" in whole_stack(tmp_path / "a.tif")
+    np.testing.assert_array_equal(select_channels(read_image(tmp_path / "a.tif"), [1], "", known=False)[0], PAGES[1])
+
+
+def test_files_are_known_by_what_they_hold_whatever_they_are_called(tmp_path):
+    save(tmp_path / "a.png", PAGES[0])
+    (tmp_path / "a.png").rename(tmp_path / "a.tif")
+    save(tmp_path / "b.tif", PAGES[0])
+    (tmp_path / "b.tif").rename(tmp_path / "b.png")
+    for name in ("a.tif", "b.png"):
+        np.testing.assert_array_equal(read_image(tmp_path / name)[0], PAGES[0])
+    notes = Counter()
+    save(tmp_path / "c.tif", PAGES[0], compression="jpeg")
+    read_label_image(tmp_path / "c.tif", notes)
+    assert notes == {"lossy_label_images": 1}
+
+
+def test_an_inverted_mask_is_told_and_a_cell_that_fills_its_image_is_none(tmp_path):
+    with pytest.raises(DataError, match=r"the number 255 lies all around; say `background: 255`"):
+        read(tmp_path, 255 - SQUARES)
+    assert read(tmp_path, 255 - SQUARES, background=255, instances="components")[0]["cells"] == 16
+    filled = disc((120, 120), (59.5, 59.5), 63).astype(np.uint8)
+    assert read(tmp_path / "filled", filled)[0]["cells"] == 1
+
+
+def test_files_beside_images_are_no_images(tmp_path):
+    labels = np.zeros((60, 60), np.uint8)
+    labels[5:20, 5:20] = 1
+    for seed, split in enumerate(("train", "test")):
+        save(tmp_path / f"{split}/images/a{seed}.png", picture(seed, (60, 60)))
+        save(tmp_path / f"{split}/labels/a{seed}.png", labels)
+        (tmp_path / f"{split}/images/a{seed}.json").write_text("{}")
+        (tmp_path / f"{split}/images/Thumbs.db").write_text("")
+        (tmp_path / f"{split}/images/._a{seed}.png").write_text("")
+    split = {"image": "{split}/images/{name}.*", "label": "{split}/labels/{name}.*"}
+    report = prepare(dataset_of(tmp_path, split), "mine", "", tmp_path / "out/train", tmp_path / "out/test")
+    assert report["splits"]["train"]["images"] == 1
+
+
+def test_an_accent_is_one_character_or_two(tmp_path):
+    save(tmp_path / "im/Zelle_u\u0308.png", PAGES[0])
+    save(tmp_path / "gt/Zelle_\u00fc.png", PAGES[0])
+    (case,) = pairs.find(tmp_path, {"image": "im/{name}.png", "label": "gt/{name}.PNG"})
+    assert case.image.exists()
+    assert case.label.exists()
+
+
+def test_a_split_may_be_a_list_of_names(tmp_path):
+    for name in ("a", "b", "c.1"):
+        save(tmp_path / f"im/{name}.png", PAGES[0])
+        save(tmp_path / f"gt/{name}.png", PAGES[0])
+    (tmp_path / "train.txt").write_text("\ufeffa.tif\r\n\r\nc.1\r\n")
+    options = {"image": "im/{name}.png", "label": "gt/{name}.png", "names": "train.txt"}
+    assert [case.name for case in pairs.find(tmp_path, options)] == ["a", "c.1"]
+    (tmp_path / "train.txt").write_text("a\nd\n")
+    with pytest.raises(DataError, match=r"train.txt: no file has the name d; correct it"):
+        pairs.find(tmp_path, options)
+
+
+def test_folds_of_nnunet_are_those_of_its_own_file(tmp_path):
+    root = tmp_path / "nnUNet_raw/Dataset001_Cells"
+    for name in "abc":
+        save(root / f"imagesTr/{name}_0000.png", PAGES[0])
+        save(root / f"labelsTr/{name}.png", PAGES[0])
+    content = {"channel_names": {"0": "x"}, "labels": {"background": 0}, "numTraining": 3, "file_ending": ".png"}
+    (root / "dataset.json").write_text("\ufeff" + json.dumps(content), encoding="utf-8")
+    folds = tmp_path / "nnUNet_preprocessed/Dataset001_Cells/splits_final.json"
+    folds.parent.mkdir(parents=True)
+    folds.write_text(json.dumps([{"train": ["a", "c"], "val": ["b"]}]))
+    options = {"folder": "imagesTr"}
+    assert [case.name for case in nnunet.find(root, options | {"fold": 0})] == ["b"]
+    assert [case.name for case in nnunet.find(root, options | {"without_fold": 0})] == ["a", "c"]
+    with pytest.raises(DataError, match=r"splits_final.json: has no fold 1"):
+        nnunet.find(root, options | {"fold": 1})
 
 
 def test_zero_that_means_white_is_black(tmp_path):

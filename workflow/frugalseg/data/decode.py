@@ -20,6 +20,7 @@ from frugalseg.data.checks import DataError
 Image.MAX_IMAGE_PIXELS = None
 
 _ORIENTATION = 274
+_LOSSY = {"JPEG", "MPO", "JPEG2000", "WEBP"}
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _COLOURS = tifffile.PHOTOMETRIC
 _READ = (_COLOURS.MINISWHITE, _COLOURS.MINISBLACK, _COLOURS.RGB, _COLOURS.PALETTE, _COLOURS.YCBCR)
@@ -41,6 +42,8 @@ class _Raster(NamedTuple):
     """Bits of a number if 0 means white, else 0."""
     palette: np.ndarray | None = None
     """Colours (n, 3) of which the pixels are the numbers."""
+    lossy: bool = False
+    """Whether it was compressed with loss."""
 
 
 def read_image(path: Path, *, notes: Counter[str] | None = None, shape: tuple[int, int] | None = None) -> np.ndarray:
@@ -62,7 +65,7 @@ def read_image(path: Path, *, notes: Counter[str] | None = None, shape: tuple[in
         raise DataError(f"{path}: holds {array.dtype} numbers, which are no brightness; save real numbers")
     if channel_axis is None:
         array = array[None]
-    elif axes[channel_axis] == "Q":
+    elif axes[channel_axis] != "S":
         notes["planes_without_a_meaning"] = array.shape[channel_axis]
     array = np.moveaxis(array, channel_axis or 0, 0)
     if stored.alpha:
@@ -79,13 +82,15 @@ def read_image(path: Path, *, notes: Counter[str] | None = None, shape: tuple[in
     return array
 
 
-def read_label_image(path: Path) -> np.ndarray:
-    """Numbers (H, W) of a label image as they are stored; of a palette, its indices.
+def read_label_image(path: Path, notes: Counter[str] | None = None) -> np.ndarray:
+    """Numbers (H, W) of a label image as they are stored; of a palette, its indices. `notes` counts lossy compression.
 
     Of another shape where the file is no label image, such as (H, W, 3) for colours.
     """
     stored = _raster(path)
     array = stored.array
+    if notes is not None and stored.lossy:
+        notes["lossy_label_images"] += 1
     if stored.white_is_zero and array.dtype.kind == "b":
         array = ~array
     if stored.orientation > 1 and stored.axes[:2] == "YX":
@@ -106,7 +111,11 @@ def unreadable(path: Path, error: Exception) -> DataError:
 
 def _raster(path: Path) -> _Raster:
     try:
-        stored = (_tiff if is_tiff(path) else _numpy if path.suffix == ".npy" else _picture)(path)
+        with path.open("rb") as file:
+            head = file.read(26)
+        # By what it holds: people rename files.
+        decode = next((decode for start, decode in _STARTS.items() if head.startswith(start)), _picture)
+        stored = decode(path, head)
     except DataError:
         raise
     except Exception as error:
@@ -116,7 +125,7 @@ def _raster(path: Path) -> _Raster:
     return stored
 
 
-def _tiff(path: Path) -> _Raster:
+def _tiff(path: Path, head: bytes) -> _Raster:
     with tifffile.TiffFile(path) as file:
         series, pages = _own_series(path, file)
         page = pages[0]
@@ -143,6 +152,7 @@ def _tiff(path: Path) -> _Raster:
             alpha=sum(extra) + unnamed_alpha if "S" in axes else 0,
             white_is_zero=page.bitspersample if page.photometric == _COLOURS.MINISWHITE else 0,
             palette=page.colormap.T if is_palette else None,
+            lossy=page.compression in (6, 7),  # JPEG, old and new
         )
 
 
@@ -158,7 +168,7 @@ def _own_series(path: Path, file: tifffile.TiffFile) -> tuple[tifffile.TiffPageS
     return largest, pages[id(largest)]
 
 
-def _numpy(path: Path) -> _Raster:
+def _numpy(path: Path, head: bytes) -> _Raster:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     array = np.array(array.reshape([length for length in array.shape if length > 1] or [1, 1]))
     if array.ndim != 3:
@@ -167,10 +177,8 @@ def _numpy(path: Path) -> _Raster:
     return _Raster(array, "QYX" if first else "YXS" if array.shape[2] == 3 else "YXQ")
 
 
-def _picture(path: Path) -> _Raster:
+def _picture(path: Path, head: bytes) -> _Raster:
     """A file that Pillow knows."""
-    with path.open("rb") as file:
-        header = file.read(26)
     with Image.open(path) as image:
         _plausible(path, image.width * image.height * len(image.getbands()), np.dtype(np.uint8))
         # A camera's second picture is a preview.
@@ -179,12 +187,12 @@ def _picture(path: Path) -> _Raster:
         orientation = _exif_orientation(image)
         # A PNG of 16 bits a channel and of more than one channel, which Pillow cuts to 8 bits: after the signature come
         # the header's length and name, width, height, bit depth and kind of colour.
-        if header.startswith(b"\x89PNG") and header[24] == 16 and header[25] != 0:
+        if head.startswith(b"\x89PNG") and head[24] == 16 and head[25] != 0:
             from imagecodecs import png_decode
 
             array = png_decode(path.read_bytes())
             return _Raster(array, "YXS", orientation, alpha=array.shape[2] in (2, 4))
-        palette = None
+        palette, kind = None, image.format
         if image.mode == "P":
             palette = np.zeros((256, 3), np.uint8)
             colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)[:256]
@@ -192,7 +200,12 @@ def _picture(path: Path) -> _Raster:
         elif image.mode not in {"1", "L", "LA", "I", "F", "RGB", "RGBA"} and not image.mode.startswith("I;16"):
             image = image.convert("RGB")
         array = np.asarray(image)
-        return _Raster(array, "YXS"[: array.ndim], orientation, alpha=image.mode in {"LA", "RGBA"}, palette=palette)
+        alpha = image.mode in {"LA", "RGBA"}
+        return _Raster(array, "YXS"[: array.ndim], orientation, alpha=alpha, palette=palette, lossy=kind in _LOSSY)
+
+
+# The first bytes of a file.
+_STARTS = dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _tiff) | {b"\x93NUMPY": _numpy}
 
 
 def _exif_orientation(image: Image.Image) -> int:

@@ -46,7 +46,7 @@ def cells_of(sample: Sample, shape: tuple[int, int], options: Mapping[str, Any])
             f"{file}: the label image holds negative numbers (down to {labels.min()}); use 0 for background and 1, 2, ... "
             f"for the cells, or say `background: {labels.min()}` in the dataset file"
         )
-    labels = _whole_masks(labels, file, instances, notes)
+    labels = _whole_masks(labels, file, "lossy_label_images" in sample.notes, instances, notes)
     if not labels.any():
         notes["images_without_cells"] += 1
         return labels, notes
@@ -115,9 +115,8 @@ def _numbers(labels: np.ndarray, file: str, notes: Counter[str]) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _whole_masks(labels: np.ndarray, file: str, instances: str | None, notes: Counter[str]) -> np.ndarray:
+def _whole_masks(labels: np.ndarray, file: str, lossy: bool, instances: str | None, notes: Counter[str]) -> np.ndarray:
     """Masks of 0 and 255 whose edges were softened by JPEG or by scaling, made 0 and 255 again where that is meant."""
-    lossy = file.lower().endswith((".jpg", ".jpeg", ".webp"))
     top = int(labels.max())
     soft = top == 255 and len(np.unique(labels)) > 8 and 2 * (labels >= 250).sum() > (labels > 0).sum()
     if instances == "components" and (lossy or soft):
@@ -132,16 +131,21 @@ def _whole_masks(labels: np.ndarray, file: str, instances: str | None, notes: Co
 
 
 def _no_background(labels: np.ndarray) -> str | None:
-    """The fault of a label image without 0 in which another number looks like the background."""
-    if not labels.all():
-        return None
+    """The fault of a label image in which another number than 0 looks like the background: it lies around what is left."""
     numbers, areas = np.unique(labels, return_counts=True)
     largest = numbers[areas.argmax()]
     sides = [labels[0], labels[-1], labels[:, 0], labels[:, -1]]
-    if len(numbers) < 2 or not all((side == largest).any() for side in sides) or 2 * areas.max() < labels.size:
+    if not largest or len(numbers) < 2 or 2 * areas.max() < labels.size:
+        return None
+    if not all((side == largest).any() for side in sides):
+        return None
+    # Of a cell that leaves only the corners of its image, what is 0 lies at the border.
+    zero = connected_components(labels == 0, connectivity=1)
+    outer = np.isin(zero, np.concatenate([zero[0], zero[-1], zero[:, 0], zero[:, -1]])) & (zero > 0)
+    if 2 * outer.sum() > (zero > 0).sum():
         return None
     return (
-        f"no pixel is 0, and the number {largest} lies all around; say `background: {largest}` in the dataset file if that is "
+        f"the number {largest} lies all around; say `background: {largest}` in the dataset file if that is "
         "the background, or `background: 0` if it is a cell"
     )
 

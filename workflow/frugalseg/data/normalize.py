@@ -26,8 +26,8 @@ def select_channels(pixels: np.ndarray, channels: Channels, file: str, *, known:
         )
     if channels == "grey" and count == 3 and not known:
         raise DataError(
-            f"{file}: has 3 planes and does not say whether they are colours, channels, slices or times; name one or two of "
-            "them in `channels` of the dataset, e.g. [0], or say `channels: mean` to average them"
+            f"{file}: has 3 planes that it does not call colours, but channels or nothing; name one or two of them in "
+            "`channels` of the dataset, e.g. [0], or say `channels: mean` to average them"
         )
     if channels in ("grey", "mean"):
         return pixels.astype(np.float32).mean(axis=0, keepdims=True)

@@ -74,7 +74,7 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
 
 def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:
     for info in opened.infolist():
-        path = _inside(archive, info.filename)
+        path = _inside(archive, _decoded(info))
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _refused(
@@ -87,6 +87,14 @@ def _zip_members(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Member]:
             )
         if not info.is_dir():
             yield _Member(path, info.file_size, lambda info=info: opened.open(info))
+
+
+def _decoded(info: zipfile.ZipInfo) -> str:
+    """The name of a member: some tools write UTF-8 without saying so."""
+    try:
+        return info.filename if info.flag_bits & 0x800 else info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _tar_members(archive: Path, opened: tarfile.TarFile) -> Iterator[_Member]:

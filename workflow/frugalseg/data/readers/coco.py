@@ -238,9 +238,8 @@ def _read(path: Path) -> dict[str, Any]:
     are packed into arrays while the file is parsed, so that what is held at the worst is about three times the file.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            content = json.load(file, object_hook=_packed)
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_bytes(), object_hook=_packed)
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: cannot be read as JSON ({type(error).__name__}: {error}); download it again"
         ) from error

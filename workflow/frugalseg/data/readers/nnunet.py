@@ -182,7 +182,7 @@ def _of_fold(names: list[str], options: Mapping[str, Any], root: Path) -> list[s
 
 def _listed_fold(file: Path, fold: int, part: str, names: list[str]) -> list[str]:
     try:
-        kept = set(json.loads(file.read_text(encoding="utf-8"))[fold][part])
+        kept = set(json.loads(file.read_bytes())[fold][part])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{file}: has no fold {fold} ({type(error).__name__}: {error}); correct it") from error
     if missing := sorted(kept - set(names)):
@@ -245,7 +245,7 @@ def _stored(path: Path) -> tuple[np.ndarray, int | None]:
     if not (is_tiff(path) and array.ndim == 3 and array.shape[2] > _MOST_COLOURS):
         return array, None
     try:
-        return array, int(np.argmax(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["spacing"]))
+        return array, int(np.argmax(json.loads(path.with_suffix(".json").read_bytes())["spacing"]))
     except (OSError, ValueError, LookupError, TypeError):
         return array, 0
 
@@ -294,12 +294,12 @@ def _cells(labels: np.ndarray, case: RawCase, file: str) -> np.ndarray:
 def _describe(path: Path) -> Description:
     """Read and check a ``dataset.json``."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: does not exist; `root` of the dataset must be the folder Dataset###_Name of nnUNet_raw"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({type(error).__name__}: {error}); correct it") from error
     if fault := next(_description_faults(content), None):
         raise DataError(f"{path}: {fault}")

@@ -45,6 +45,23 @@ OPTIONS = {
 }
 
 
+_NO_PICTURES = {
+    ".json",
+    ".xml",
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".md",
+    ".yaml",
+    ".yml",
+    ".zip",
+    ".roi",
+    ".pdf",
+    ".html",
+    ".log",
+}
+
+
 def find(root: Path, options: Mapping[str, Any]) -> Cases:
     """Cases of one split from two patterns, in the order of the names.
 
@@ -81,7 +98,7 @@ def find(root: Path, options: Mapping[str, Any]) -> Cases:
 def load(case: Case) -> Sample:
     """Pixels and label image of one pair."""
     notes: Counter[str] = Counter()
-    labels = read_label_image(case.label)
+    labels = read_label_image(case.label, notes)
     pixels = read_image(case.image, notes=notes, shape=labels.shape[:2])
     return Sample(case.name, str(case.image), str(case.label), pixels, labels, notes)
 
@@ -90,7 +107,13 @@ def _match(root: Path, pattern: str) -> dict[Path, str]:
     """Files that fit a pattern, each with the name it gives."""
     expression = re.compile(_expression(pattern))
     matches = {path: expression.fullmatch(text) for path, text in _fitting(root, "", pattern.split("/"))}
-    return {path: match["name"] for path, match in matches.items() if match and path.is_file()}
+    # A pattern that takes any ending means images.
+    beside = set() if re.search(r"\.\w+$", pattern) else _NO_PICTURES
+    return {
+        path: match["name"]
+        for path, match in matches.items()
+        if match and path.suffix.lower() not in beside and path.is_file()
+    }
 
 
 def _fitting(folder: Path, above: str, parts: list[str]) -> Iterator[tuple[Path, str]]:
