@@ -146,13 +146,13 @@ def _prior(models: Sequence[NDArray]) -> Prior:
 
 
 def rows(simulations: int) -> Iterator[dict[str, object]]:
-    """A row for each setting and quantity; gains, each of which is 400 fits, a quarter as often."""
+    """A row for each setting and quantity; gains, each of which is 400 fits, a tenth as often."""
     for look, spread, seeds, size in product(("like AP", "like Dice"), SPREADS, SEEDS, SIZES):
         setting = Setting(look, spread, seeds, *size)
         yield from _rows(setting, simulations, cover_pairs(setting, simulations))
     for curve, spread, seeds in product(("still rising", "saturated"), SPREADS, SEEDS):
         setting = Setting("like AP", spread, seeds, 20, 40)
-        yield from _rows(setting, simulations // 4, cover_gains(curve, setting, simulations // 4))
+        yield from _rows(setting, simulations // 10, cover_gains(curve, setting, simulations // 10))
 
 
 def _rows(setting: Setting, simulations: int, found: dict[str, tuple[float, float, float]]) -> Iterator[dict]:

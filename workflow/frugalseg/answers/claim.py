@@ -202,6 +202,8 @@ def _judge(
     known = {test: seeds_on(test, claim["metric"]) for test in dict.fromkeys(tests.values())}
     # All test sets have a prior, or none is used.
     priors = [seeds.prior for seeds in known.values()] if all(seeds.prior for seeds in known.values()) else []
+    # An asymmetry has a second, which may be the same.
+    priors = [*priors[:1], *priors[-1:]]
     effect = measure(kind, scores, *priors)
     if len(claim["seeds"]) == 1 and not priors and any(seeds.models for seeds in known.values()):
         # Other models have shown that seeds differ: images alone decide nothing.
