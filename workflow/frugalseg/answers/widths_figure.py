@@ -13,7 +13,6 @@ from scipy.stats import spearmanr
 from frugalseg.reporting import style
 from frugalseg.reporting.formats import value_text
 
-_PANEL_WIDTH = style.PAGE_WIDTH / 2
 _PANEL_HEIGHT = 2.6
 #: Choices are marked in this order: the published rule, and the rule freed of its edge.
 _CHOICE_LINES = {"published": "-", "free": (0, (1, 1.2))}
