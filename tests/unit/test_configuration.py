@@ -183,7 +183,7 @@ PROBLEMS = {
     "adapters that keep": (
         ["recipes", "small"],
         {"arch": "cpnet", "steps": 1, "lora": {}, "keep": {"method": "l2sp", "strength": 1}},
-        "recipes.small.keep does not go with lora",
+        "recipes.small has lora or keep, not both",
     ),
     "unknown recipe to interpolate": (
         ["recipes", "small", "interpolate"],

@@ -1,6 +1,5 @@
 """Two processes that train one network, beside one process that sees the whole batch."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +101,7 @@ def keep_discs(folder: Path, device: torch.device) -> None:
         train(
             build("cpnet"),
             [Source("new", new, np.arange(len(new)))],
-            replace(RECIPES["cpnet"], keep=keep),
+            RECIPES["cpnet"].with_changes(keep=keep),
             seed=0,
             min_cells=0,
             weights=folder / method / "model.pt",

@@ -13,7 +13,7 @@ from frugalseg.reporting import style
 from frugalseg.reporting.front_page import front_page
 from frugalseg.reporting.inline_images import inline
 from frugalseg.reporting.page import split_at_metrics, to_html, to_inline_html
-from frugalseg.study.kinds import answer_names, leading
+from frugalseg.study.kinds import in_words, leading
 from frugalseg.study.load import complete
 from frugalseg.study.messages import ConfigError
 from frugalseg.study.metrics import METRICS
@@ -93,7 +93,7 @@ def everything(figure):
             "patches": {"dataset": "cyto", "selectors": ["dq", "random"], "rate": 1},
         },
     )
-    answers = {name: answer(name, f"Answer on {name}.", "More of it.") for name in answer_names(config)}
+    answers = {name: answer(name, f"Answer on {name}.", "More of it.") for name in in_words(config)}
     table = "# Title of it\n\n| Training | PQ (instance) |\n| :-- | --: |\n| cyto | 0.64 ± 0.22 |\n"
     tables = dict.fromkeys([*answers, "redundancy", "methods", "patches", "costs", "versions"], table)
     return config, answers, tables, dict.fromkeys(["more", "keep", "redundancy", "segmentations", "patches"], figure)
@@ -138,7 +138,7 @@ def test_a_study_says_itself_which_answers_come_first(figure, template):
 
 def test_answers_that_nothing_gives_make_way_for_the_next():
     config = study()
-    assert answer_names(config) == leading(config) == ["more", "more_histo"]
+    assert list(in_words(config)) == leading(config) == ["more", "more_histo"]
     config = study(questions={"a": {"kind": "transfer"}, "b": {"kind": "transfer"}, "c": {"kind": "claim"}})
     assert leading(config) == ["verdicts", "a", "b"]
     assert leading(study(answers=["more_histo"])) == ["more_histo"]

@@ -182,7 +182,7 @@ def test_a_run_that_diverges_is_told(tmp_path):
 
 def test_recipe_takes_steps_or_epochs_or_compute():
     for wrong in ({}, {"steps": 1, "epochs": 1}, {"epochs": 1, "compute": 0.5}):
-        with pytest.raises(ValueError, match="steps, epochs or compute, one of them"):
+        with pytest.raises(ValueError, match="needs 'steps' or 'epochs' or 'compute', and only one of them"):
             Recipe(**wrong)
     recipe = Recipe.of({"arch": "cpnet", "widths": [4], "epochs": 3, "parent": "small", "rescale": True})
     assert (recipe.epochs, recipe.scales, recipe.count_steps(2.5, int)) == (3, 0.5, 8)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +154,7 @@ def _measure_recipe(block: Mapping[str, Any], patches: Patches, budget: float, d
     sources = [Source("random", patches, np.arange(len(patches)))]
     recipe = Recipe.of({**block, "epochs": None, "compute": None, "steps": _MOST_STEPS})
     # One patch is enough to compile kernels.
-    Run(network, sources, replace(recipe, batch=1), 0, 0, [], device, sources).advance()
+    Run(network, sources, recipe.with_changes(batch=1), 0, 0, [], device, sources).advance()
     run = Run(network, sources, recipe, 0, 0, [], device, sources)
     seconds, steps, joules = _advance(run, 0.0, device)
     if seconds < _LONG_STEP:

@@ -28,6 +28,13 @@ class Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class Titled(Keys):
+    """A block with a title and a caption."""
+
+    title: str = Field(description="One line for the report.")
+    caption: str = Field("", description="What to see in the table and figure.")
+
+
 def key(meaning: str, default: Any = ..., **more: Any) -> Any:
     """A key of a block: what it means, for the docs, and its default; without one it has to be given."""
     return Field(default, description=meaning, **more)

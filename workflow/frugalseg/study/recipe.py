@@ -16,7 +16,6 @@ from frugalseg.study.messages import KeyPath, Problem, nearest, shape_problems, 
 LENGTHS = ("steps", "epochs", "compute")
 # Where a recipe names another that it is like; the first of them that is there counts.
 _FOLLOWED = ("like", "weights", "interpolate.recipe")
-_NEEDS = {"betas": ("optimiser", "adamw")}
 # What two recipes may differ in though one predicts with the weights of the other, or with weights made of them.
 _OF_PREDICTION = {"weights", "interpolate", "masks", "ucell", "batch", "precision", "save_every", "validate_every"}
 
@@ -80,9 +79,8 @@ class Training(Keys):
     momentum: number(ge=0, lt=1) = key("Momentum of SGD.", 0.9)
     weight_decay: number(ge=0) = key("Weight decay of the optimiser.", 0.0001)
     nesterov: bool = key("Nesterov's momentum, as nnU-Net takes it.", False)
-    betas: some(number(ge=0, lt=1), 2, 2) | None = key(
-        "adamw only. Decay of the running means of gradients and of their squares; 0.9 and 0.95 where it is not given.",
-        None,
+    betas: some(number(ge=0, lt=1), 2, 2) = key(
+        "adamw only. Decay of the running means of gradients and of their squares.", [0.9, 0.95]
     )
     gradient_clip: number(gt=0) | None = key(
         "Longest gradient of a step (L2 norm over all weights); nnU-Net's is 12.", None
@@ -119,9 +117,11 @@ class Training(Keys):
     validate_every: whole(ge=1) = key("Steps between rows of log.csv.", 500)
 
     @model_validator(mode="after")
-    def _has_one_length(self) -> Training:
+    def _goes_together(self) -> Training:
         if sum(getattr(self, length) is not None for length in LENGTHS) != 1:
             raise ValueError(f"needs {' or '.join(map(repr, LENGTHS))}, and only one of them")
+        if self.lora and self.keep:
+            raise ValueError("has lora or keep, not both: adapters leave the parent's weights as they are")
         return self
 
 
@@ -188,6 +188,8 @@ def completed(name: str, block: Mapping[str, Any]) -> tuple[dict[str, Any] | Non
     )
     if shaped and "keep" in shaped:
         shaped["keep"], found = variant_problems(ways_of_keeping(), "method", block["keep"], (*path, "keep"))
+    if "betas" in block and block.get("optimiser") != "adamw":
+        found.append(((*path, "betas"), f"{where}.betas means nothing unless optimiser is 'adamw'; take it away"))
     for at, other in strange.items():
         found.append(((*path, at), f"{where}.{at} means nothing unless arch is {other!r}; take it away"))
     return (None if strange else shaped), found
@@ -271,9 +273,6 @@ def recipe_problems(name: str, recipes: Mapping[str, Mapping[str, Any]]) -> Iter
     for at, other in _named(recipe).items():
         if other not in recipes:
             yield _path(name, at), f"{where}.{at} is {other!r}; {nearest(other, recipes)}"
-    for at, (needed, value) in _NEEDS.items():
-        if at in recipe and recipe[needed] != value:
-            yield _path(name, at), f"{where}.{at} means nothing unless {needed} is {value!r}; take it away"
     token = literals(f"models.{recipe['arch'].partition('-')[0]}").get("TOKEN", 1)
     if recipe["crop"] % token:
         yield (
@@ -326,8 +325,6 @@ def _followed(recipe: Any) -> tuple[str, str] | None:
 
 
 def _keep_messages(recipe: Mapping[str, Any]) -> Iterator[str]:
-    if "keep" in recipe and "lora" in recipe:
-        yield " does not go with lora, which leaves the parent's weights as they are; take one of them away"
     family = recipe["arch"].partition("-")[0]
     if recipe.get("keep", {}).get("method") == "frozen" and not literals(f"models.{family}").get("ENCODER"):
         yield (

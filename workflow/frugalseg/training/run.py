@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -166,7 +165,7 @@ class Run:
 
     def stamp(self) -> str:
         """Hash of all that decides the result: recipe, seed, code, starting weights, and patches."""
-        recipe = asdict(self.recipe)
+        recipe = self.recipe.model_dump()
         del recipe["save_every"]
         parameters = {
             "recipe": recipe,

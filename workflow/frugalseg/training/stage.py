@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def load_network(recipe: Mapping[str, Any], weights: str | Path) -> nn.Module:
 def _recipe_of_stage(block: Mapping[str, Any], files: StageFiles) -> Recipe:
     """The recipe of a stage; a first stage has nothing to keep."""
     recipe = Recipe.of(block)
-    return recipe if files.parent else replace(recipe, keep=None)
+    return recipe if files.parent else recipe.with_changes(keep=None)
 
 
 def seed_of_stage(chain: str, seed: int) -> int:

@@ -25,8 +25,8 @@ KINDS: dict[str, Kind] = {
 }
 VERDICTS = "verdicts"
 """Name of the one answer to all claims of a study."""
-MOST_LEADING = 3
-"""Answers that the first page opens with at most."""
+# What a reader asks first, and answers that the first page opens with at most.
+_FIRST, _MOST_LEADING = ("learning_curve", "keeping", "claim"), 3
 
 
 def of_kind(study: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -78,20 +78,14 @@ def leading(study: Mapping[str, Any]) -> list[str]:
     if "answers" in study:
         return list(study["answers"])
     names = in_words(study)
-    first = [next((name for name, kind in names.items() if kind == wanted), None) for wanted in KINDS]
-    order = dict(zip(KINDS, first, strict=True))
-    wanted = [order[kind] for kind in ("learning_curve", "keeping", "claim") if order[kind]]
-    return [*wanted, *(name for name in names if name not in wanted)][:MOST_LEADING]
+    first = [next((name for name, kind in names.items() if kind == wanted), None) for wanted in _FIRST]
+    wanted = [name for name in first if name]
+    return [*wanted, *(name for name in names if name not in wanted)][:_MOST_LEADING]
 
 
 def in_words(study: Mapping[str, Any]) -> dict[str, str]:
     """Answers that have sentences, each with its kind."""
     return {name: block["kind"] for name, block in asked_of(study).items() if KINDS[block["kind"]].in_words}
-
-
-def answer_names(study: Mapping[str, Any]) -> list[str]:
-    """What a study answers in words, each by the name of its files."""
-    return list(in_words(study))
 
 
 def scores_of(block: Mapping[str, Any], study: Mapping[str, Any]) -> list[Score]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from frugalseg.chains import parse
-from frugalseg.study.keys import AsList, ChainPattern, Keys, Metric, Seeds, ShownMetric, key, some
+from frugalseg.study.keys import AsList, ChainPattern, Keys, Metric, Seeds, ShownMetric, Titled, key, some
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score
 from frugalseg.study.messages import Problem
@@ -65,12 +65,10 @@ class Figure(Keys):
     metrics: some(ShownMetric) = key("Metrics to draw.")
 
 
-class Experiment(Keys):
+class Experiment(Titled):
     """A table and a figure: which chains, tested on what, laid out how."""
 
     kind: Literal["experiment"] = key("A table and a figure.")
-    title: str = key("One line for the report.")
-    caption: str = key("What to see in the table and figure.", "")
     published: str | None = key("Number of the table in the file of published values.", None)
     chains: some(Annotated[Pattern, ChainPattern]) = key(
         "Chains or patterns with placeholders such as {rate}; a block gives one of them its own seeds, fields or label."

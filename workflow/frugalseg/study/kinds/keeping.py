@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from frugalseg.chains import ChainError
-from frugalseg.study.keys import Keys, Metric, Seeds, key, number, some
+from frugalseg.study.keys import Keys, Metric, Seeds, Titled, key, number, some
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score, lineage, trained_as
@@ -26,12 +26,10 @@ class CandidateKeys(Keys):
     label: str | None = key("What tells it from the other candidates of its arm.", None)
 
 
-class Keeping(Keys):
+class Keeping(Titled):
     """Ways to learn a dataset without losing another: what each keeps, what it learns, and the one to take."""
 
     kind: Literal["keeping"] = key("Ways to learn a dataset without losing another, and the one to take.")
-    title: str = key("One line for the report.")
-    caption: str = key("What to see in the table and figure.", "")
     start: str = key("Chain of the model that is fine-tuned; the recipe of the block trains it.")
     source: str = key("Dataset whose score is to be kept.")
     target: str = key("Dataset that is to be learnt.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from frugalseg.chains import IMAGE_SELECTORS
-from frugalseg.study.keys import Keys, Metric, Seeds, key, number, some, whole
+from frugalseg.study.keys import Metric, Seeds, Titled, key, number, some, whole
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score
@@ -14,12 +14,10 @@ from frugalseg.study.messages import Problem
 from frugalseg.study.paths import coreset_of
 
 
-class LearningCurve(Keys):
+class LearningCurve(Titled):
     """A dataset at a growing number of annotated images, and how many more are worth it."""
 
     kind: Literal["learning_curve"] = key("The score over the number of images, and what more of them would bring.")
-    title: str = key("One line for the report.")
-    caption: str = key("What to see in the table and figure.", "")
     dataset: str = key("Dataset that is learnt from.")
     selector: str = key("Selector whose subsets grow: few takes whole images, as one annotates them.")
     numbers: some(number(gt=0), least=2, unique=True) = key(

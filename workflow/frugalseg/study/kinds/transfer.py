@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from frugalseg.chains import Chain, parse
-from frugalseg.study.keys import Keys, Metric, Seeds, key, some
+from frugalseg.study.keys import Metric, Seeds, Titled, key, some
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score, lineage
@@ -17,12 +17,10 @@ from frugalseg.study.recipe import used_recipes
 _OF_STEPS = {"steps", "epochs", "compute", "schedule", "keep", "parent", "parent_seed"}
 
 
-class Transfer(Keys):
+class Transfer(Titled):
     """Chains through several datasets: the score on each of them after every stage, and what is forgotten."""
 
     kind: Literal["transfer"] = key("The score on every dataset after every stage of chains, and what is forgotten.")
-    title: str = key("One line for the report.")
-    caption: str = key("What to see in the table and figure.", "")
     chains: some(str, unique=True) = key(
         "Chains of two stages or more, each of which learns a dataset that no earlier one has; it may replay others."
     )

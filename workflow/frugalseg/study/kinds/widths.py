@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from frugalseg.study.keys import Keys, Seeds, key, number, one_of, some, whole
+from frugalseg.study.keys import Keys, Seeds, Titled, key, number, one_of, some, whole
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score
 from frugalseg.study.messages import Problem
@@ -33,12 +33,10 @@ class PublishedScan(Keys):
     dataset: str = key("The dataset's name in it.")
 
 
-class Widths(Keys):
+class Widths(Titled):
     """A training-free width scan of a dataset, and its proof by training."""
 
     kind: Literal["widths"] = key("A training-free width scan, and its proof by training.")
-    title: str = key("One line for the report.")
-    caption: str = key("What to see in the table and figure.", "")
     dataset: str = key("Dataset whose training images are scanned; no label is read.")
     images: whole(ge=2) = key("Crops that are scanned.", 16)
     crop: whole(ge=16) = key("Side of a crop in pixels; the U-Net is planned for it.", 256)
