@@ -20,7 +20,7 @@ import yaml
 from frugalseg.data.downloads import fetch as fetching
 from frugalseg.data.downloads.description import Download, DownloadError, revision
 from frugalseg.data.downloads.fetch import remember, trusted
-from frugalseg.data.downloads.transfer import Progress, in_time
+from frugalseg.data.downloads.transfer import in_time
 from frugalseg.runtime.files import in_units
 from frugalseg.study.dataset import needed
 
@@ -545,23 +545,10 @@ def test_a_study_needs_the_downloads_of_its_datasets_and_weights_only():
     assert datasets["cyto"] == {"root": "{data_root}/cells"}
 
 
-def test_progress_is_said_every_ten_seconds():
-    times = iter([0.0, 5.0, 10.0, 12.0, 20.0])
-    lines = []
-    progress = Progress("train.zip", 1_000_000, 6_000_000, lines.append, clock=lambda: next(times))
-    for position in (1_500_000, 2_000_000, 2_100_000, 3_000_000):
-        progress.at(position)
-    assert lines == [
-        "train.zip: 2.0 MB of 6.0 MB (33 %), 100.0 kB/s, 40 s left",
-        "train.zip: 3.0 MB of 6.0 MB (50 %), 100.0 kB/s, 30 s left",
-    ]
-
-
-def test_progress_without_a_known_size():
-    times = iter([0.0, 10.0])
-    lines = []
-    Progress("a.csv", 0, None, lines.append, clock=lambda: next(times)).at(5000)
-    assert lines == ["a.csv: 5.0 kB, 500 bytes/s"]
+def test_progress_is_shown_with_the_name_of_the_file(site, run, tmp_path, capsys):
+    site.pages["table.csv"] = Page(cuts=[40_000])
+    run(table(tmp_path, site.url("table.csv")))
+    assert "table.csv:  39%" in capsys.readouterr().err
 
 
 def test_units_and_times():

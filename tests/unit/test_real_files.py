@@ -423,6 +423,18 @@ def test_files_beside_images_are_no_images(tmp_path):
     assert report["splits"]["train"]["images"] == 1
 
 
+def test_a_split_of_which_no_image_is_left_is_told(tmp_path):
+    save(tmp_path / "images/a.png", picture(0, (60, 60)))
+    box = [5, 5, 25, 5, 25, 25, 5, 25]
+    for split, name in (("train", "gone.png"), ("test", "a.png")):
+        image = {"id": 1, "file_name": name, "height": 60, "width": 60}
+        annotation = {"id": 1, "image_id": 1, "iscrowd": 0, "segmentation": [box]}
+        (tmp_path / f"{split}.json").write_text(json.dumps({"images": [image], "annotations": [annotation]}))
+    dataset = dataset_of(tmp_path, {"annotations": "{split}.json", "images": "images"}, reader="coco")
+    with pytest.raises(DataError, match="train: all 0 images are without cells or do not count"):
+        prepare(dataset | {"missing_images": "leave_out"}, "mine", "", tmp_path / "out/train", tmp_path / "out/test")
+
+
 def test_an_accent_is_one_character_or_two(tmp_path):
     save(tmp_path / "im/Zelle_u\u0308.png", PAGES[0])
     save(tmp_path / "gt/Zelle_\u00fc.png", PAGES[0])

@@ -134,3 +134,16 @@ def test_a_full_disk_is_told_with_what_is_needed_and_nothing_is_lost(tmp_path, m
     writer.__exit__(caught.type, caught.value, None)
     assert open_images(tmp_path).names == ["old"]
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_result_that_meets_a_full_disk_leaves_the_one_before(tmp_path):
+    files.write_text("before", tmp_path / "a.csv")
+
+    def full(partial):
+        partial.write_bytes(bytes(2500))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    told = pytest.raises(files.FullDiskError, match=r"a.csv: the disk is full; the file needs 2.5 kB or more")
+    with told, files.replacing(tmp_path / "a.csv") as partial:
+        full(partial)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]

@@ -121,7 +121,7 @@ def _write_split(
             partly.append(sample.label)
         official = " ".join(percent for percent, names in listed.items() if sample.name in names) if listed else None
         writer.add(sample.name, normalize(pixels), relabel(labels), official)
-    if images and not cells and not problems:
+    if not cells and not problems:
         problems.add(f"{split}: all {images} images are without cells or do not count; take other images for {split}")
     return {"resolved": dict(sorted((+resolved).items())), "identical": identical, "perhaps_partly_annotated": partly}
 

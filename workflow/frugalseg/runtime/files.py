@@ -20,11 +20,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with writing(path):
-        yield partial
-        # Not even a power cut leaves half a file under the name.
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+    try:
+        with writing(path):
+            yield partial
+            # Not even a power cut leaves half a file under the name.
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+    except FullDiskError:
+        partial.unlink(missing_ok=True)
+        raise
     partial.replace(path)
 
 
@@ -44,7 +48,6 @@ def writing(path: Path, needed: int | None = None) -> Iterator[None]:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free_space(path.parent) < _NOTHING_LEFT:
             sizes = [file.stat().st_size for file in (path, path.with_name(path.name + ".partial")) if file.is_file()]
             need = f"needs {in_units(needed)}" if needed is not None else f"needs {in_units(max([0, *sizes]))} or more"
-            path.with_name(path.name + ".partial").unlink(missing_ok=True)
             raise _full(path, need) from error
         raise
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from frugalseg.data.downloads.description import DownloadError
-from frugalseg.runtime.files import in_units
+from frugalseg.runtime.files import in_units, writing
 
 _CHUNK = 1 << 20
 # What macOS adds to its archives.
@@ -157,7 +157,7 @@ def _write(archive: Path, member: _Member, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # "x": a second member of the same name would change what was written.
-        with member.open() as source, target.open("xb") as file:
+        with writing(target, member.size), member.open() as source, target.open("xb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
     except (FileExistsError, NotADirectoryError) as error:
         raise _refused(archive, str(member.path), "is there twice, or as a file and as a folder") from error

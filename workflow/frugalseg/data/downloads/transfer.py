@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 import requests
 import urllib3
+from tqdm import tqdm
 
 from frugalseg.data.downloads.description import DownloadError
-from frugalseg.runtime.files import in_units
+from frugalseg.runtime.files import in_units, writing
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
@@ -31,7 +32,7 @@ _LONGEST_RETRY_AFTER = 600.0
 _PASSING = {408, 425, 429}
 # No name, nobody there, or somebody else there: another second changes nothing.
 _FINAL = (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS = 10.0
 
 Say = Callable[[str], None]
 Verified = TypeVar("Verified")
@@ -176,15 +177,15 @@ def _attempt(url: str, goal: _Goal) -> None:
 
 def _receive(response: requests.Response, goal: _Goal, offset: int, total: int | None) -> None:
     """Append what a response brings."""
-    progress = Progress(goal.target.name, offset, total or goal.size, goal.say)
-    position = offset
-    with goal.partial.open("ab") as file:
+    position, name = offset, goal.target.name
+    bar = tqdm(total=total or goal.size, initial=offset, desc=name, unit="B", unit_scale=True, mininterval=_SECONDS)
+    with writing(goal.target, total and total - offset), goal.partial.open("ab") as file, bar:
         for chunk in _chunks(response):
             file.write(chunk)
             position += len(chunk)
             if goal.size is not None and position > goal.size:
                 raise _RefusedError(f"sends more than the {goal.size} bytes of the file")
-            progress.at(position)
+            bar.update(len(chunk))
     if total is not None and position < total:
         raise _CutError(f"the connection was cut after {in_units(position)} of {in_units(total)}")
 
@@ -234,31 +235,6 @@ def _version(response: requests.Response) -> str | None:
     """What If-Range takes: a strong ETag, else the date of the last change (RFC 9110, section 13.1.5)."""
     tag = response.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
-
-
-class Progress:
-    """Lines such as ``train.zip: 1.2 GB of 4.8 GB (25 %), 11.0 MB/s, 5 min 27 s left``, one every ten seconds."""
-
-    def __init__(
-        self, name: str, start: int, total: int | None, say: Say, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._name, self._start, self._total, self._say, self._clock = name, start, total, say, clock
-        self._begun = self._said = clock()
-
-    def at(self, position: int) -> None:
-        """Note that `position` bytes are there, and say so if it is time to."""
-        now = self._clock()
-        if now - self._said < _SECONDS_BETWEEN_LINES:
-            return
-        self._said = now
-        rate = (position - self._start) / (now - self._begun)
-        line = f"{self._name}: {in_units(position)}"
-        if self._total:
-            line += f" of {in_units(self._total)} ({100 * position // self._total} %)"
-        line += f", {in_units(rate)}/s"
-        if self._total and rate:
-            line += f", {in_time((self._total - position) / rate)} left"
-        self._say(line)
 
 
 def in_time(seconds: float) -> str:
