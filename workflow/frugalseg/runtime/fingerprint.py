@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1]
-#: Where a job runs, what it logs and how it writes a file cannot change a result; nor can the words about a recipe, which is
-#: complete before a job starts.
-HARMLESS = ("frugalseg.runtime", "frugalseg.study.recipe")
+#: Where a job runs, what it logs and how it writes a file cannot change a result; nor can what checks and completes a study
+#: before a job starts.
+HARMLESS = ("frugalseg.runtime", "frugalseg.study.recipe", "frugalseg.study.keys", "frugalseg.study.messages")
 
 #: The module that fills in templates: with it these and `WORDS` are part of the code.
 PROSE = "frugalseg.reporting.prose"
