@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
+from skimage.measure import label as connected_components
 from tqdm import tqdm
 
-from frugalseg.data.normalize import relabel
 from frugalseg.data.stores import Images, PatchWriter
 from frugalseg.kernels.flows import labels_to_flows
 
@@ -38,7 +38,7 @@ def cut(
 ) -> None:
     """Cut images into patches, compute their target flows, and write a patch store to `folder`.
 
-    What hangs over the border is the reflected image, without labels. Cells are numbered 1..n in each patch. The grid is
+    What hangs over the border is the reflected image and its reflected labels. Cells are numbered 1..n in each patch. The grid is
     that of `windows`; of its patches no more than `most` are written, spread evenly over all. If `border` is "drop" and
     images are smaller than a patch, a ValueError names them all.
     """
@@ -107,12 +107,16 @@ def _reflected(start: int, size: int, length: int) -> np.ndarray:
 
 
 def _label_window(labels: np.ndarray, y: int, x: int, size: int) -> np.ndarray:
-    """A window (size, size) int32 of a label image (H, W), 0 beyond it, numbered 1..n."""
-    inside = relabel(labels[y : y + size, x : x + size])
-    if inside.max() > _MOST_CELLS:
+    """A window (size, size) int32 of a label image (H, W), reflected as the image is, each connected piece of a number 1..n.
+
+    A mirrored copy of a cell is a cell of its own, as is each part of one that the window cuts in two: a flow leads to one
+    centre. Where a cell touches its copy the two are one.
+    """
+    height, width = labels.shape
+    window = labels[_reflected(y, size, height)[:, None], _reflected(x, size, width)]
+    pieces = connected_components(window, connectivity=2).astype(np.int32)
+    if pieces.max() > _MOST_CELLS:
         raise ValueError(
-            f"a patch holds {inside.max()} cells and a patch store at most {_MOST_CELLS}; cut smaller patches"
+            f"a patch holds {pieces.max()} cells and a patch store at most {_MOST_CELLS}; cut smaller patches"
         )
-    window = np.zeros((size, size), np.int32)
-    window[: inside.shape[0], : inside.shape[1]] = inside
-    return window
+    return pieces

@@ -15,7 +15,7 @@ class Patches(Keys):
     size: whole(ge=16) = key("Side of a patch in pixels.", 224)
     stride: whole(ge=1) = key("Distance of neighbouring patches in pixels.", 112)
     border: Literal["pad", "drop"] = key(
-        "Patches that hang over the border: reflect the image and zero the label, or leave them out.", "pad"
+        "Patches that hang over the border: reflect the image and its labels, or leave them out.", "pad"
     )
     min_cells: whole(ge=0) = key("Patches with fewer cells are left out of training, after selection, and counted.", 5)
     validation: whole(ge=0) = key(
