@@ -17,7 +17,8 @@ KIND = '''
 
 from typing import Literal
 
-from frugalseg.study.keys import Keys, Metric, Seeds, key
+from frugalseg.study.keys import Keys, Seeds, key
+from frugalseg.study.metric_keys import Metric
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 

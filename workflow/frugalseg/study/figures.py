@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from frugalseg.study.keys import Keys, Metric, key, number, some, whole
+from frugalseg.study.keys import Keys, key, number, some, whole
 from frugalseg.study.lineage import Model, Score, trained_as
 from frugalseg.study.messages import KeyPath, nearest
+from frugalseg.study.metric_keys import Metric
 
 
 class Choices(Keys):

@@ -19,8 +19,6 @@ from pydantic import (
     create_model,
 )
 
-from frugalseg.study.metrics import METRICS, OF_IMAGES
-
 
 class Keys(BaseModel):
     """A block of config: no other keys than those of the class, and no value taken for one of another type."""
@@ -98,8 +96,6 @@ DatasetName = like(r"^[a-z][a-z0-9]*$", "lower-case letters and digits, a letter
 RecipeName = like(r"^[a-z][a-z0-9-]*$", "lower-case letters, digits and -, a letter first")
 SelectorName = like(r"^[a-z]+$", "lower-case letters, as chains spell it")
 Seeds = some(whole(ge=0), unique=True)
-Metric = one_of(OF_IMAGES)
-ShownMetric = one_of(METRICS)
 AsList = BeforeValidator(
     lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
 )

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from frugalseg.chains import Chain, Stage, parse
-from frugalseg.study.keys import Keys, Metric, Seeds, key, number, one_of, some
+from frugalseg.study.keys import Keys, Seeds, key, number, one_of, some
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Score
 from frugalseg.study.messages import Problem
+from frugalseg.study.metric_keys import Metric
 
 #: Effect -> the parts that its chains play.
 ROLES = {

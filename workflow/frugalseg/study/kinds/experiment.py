@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from frugalseg.chains import parse
-from frugalseg.study.keys import AsList, ChainPattern, Keys, Metric, Seeds, ShownMetric, Titled, key, some
+from frugalseg.study.keys import AsList, ChainPattern, Keys, Seeds, Titled, key, some
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score
 from frugalseg.study.messages import Problem
+from frugalseg.study.metric_keys import Metric, ShownMetric
 from frugalseg.study.metrics import METRICS
 from frugalseg.study.selection_jobs import SelectionJobs, chance_problems, jobs_of_chain, shows_selectors
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from frugalseg.chains import ChainError
-from frugalseg.study.keys import Keys, Metric, Seeds, Titled, key, number, some
+from frugalseg.study.keys import Keys, Seeds, Titled, key, number, some
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score, lineage, trained_as
 from frugalseg.study.messages import Problem, nearest
+from frugalseg.study.metric_keys import Metric
 from frugalseg.study.recipe import used_recipes
 
 START = "the start"

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from frugalseg.chains import IMAGE_SELECTORS
-from frugalseg.study.keys import Metric, Seeds, Titled, key, number, some, whole
+from frugalseg.study.keys import Seeds, Titled, key, number, some, whole
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score
 from frugalseg.study.messages import Problem
+from frugalseg.study.metric_keys import Metric
 from frugalseg.study.paths import coreset_of
 
 

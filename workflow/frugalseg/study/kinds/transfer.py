@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from frugalseg.chains import Chain, parse
-from frugalseg.study.keys import Metric, Seeds, Titled, key, some
+from frugalseg.study.keys import Seeds, Titled, key, some
 from frugalseg.study.kinds.checks import scored_problems
 from frugalseg.study.kinds.kind import Kind
 from frugalseg.study.lineage import Model, Score, lineage
 from frugalseg.study.messages import Problem
+from frugalseg.study.metric_keys import Metric
 from frugalseg.study.recipe import used_recipes
 
 # Keys of a recipe that say how long and from where it trains; a network before its first step has none of them.
