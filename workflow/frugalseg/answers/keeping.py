@@ -137,13 +137,8 @@ def answer(asked: Asked) -> Answer:
     known = tuple(asked.seeds_on(block[dataset], block["metric"]) for dataset in ("source", "target"))
     found = decide(read_ways(block, asked.metrics, asked.tuning), block, asked.settings["recipes"], known)
     said = sentences(found, block)
-    return Answer(
-        table=to_table(found),
-        text=to_markdown(found, block),
-        question=block["title"],
-        sentences=said,
-        figure=draw_trade_off(found, block, said[0]),
-    )
+    figure = draw_trade_off(found, block, said[0])
+    return Answer(to_table(found), to_markdown(found, block), block["title"], said, figure)
 
 
 def read_ways(

@@ -85,13 +85,8 @@ def answer(asked: Asked) -> Answer:
     measured = read_curve(block, metrics, files["coresets"], patches, images, bins)
     found = decide(measured, block, np.random.default_rng(0), asked.seeds_on(block["test"], block["metric"]).prior)
     said = sentences(found, block)
-    return Answer(
-        table=to_table(found),
-        text=to_markdown(found, block),
-        question=block["title"],
-        sentences=said,
-        figure=draw_learning_curve(found, block, said[0]),
-    )
+    figure = draw_learning_curve(found, block, said[0])
+    return Answer(to_table(found), to_markdown(found, block), block["title"], said, figure)
 
 
 def read_curve(
