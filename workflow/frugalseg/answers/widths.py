@@ -18,8 +18,8 @@ from frugalseg.data.stores import read_table
 from frugalseg.reporting import prose
 from frugalseg.reporting.formats import MISSING, with_ends
 from frugalseg.reporting.tables import to_latex, to_markdown
+from frugalseg.statistics.correlation import correlations, spread
 from frugalseg.statistics.plateau import Plateau, plateau_edge
-from frugalseg.statistics.proof import correlations, spread
 from frugalseg.statistics.seed_variance import fit_prior
 from frugalseg.widths import choice
 from frugalseg.widths.scan import values
