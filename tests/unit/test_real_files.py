@@ -144,8 +144,9 @@ def test_another_background_than_0_is_asked_for(tmp_path):
 
 
 def test_images_without_a_cell_are_examples_of_background_unless_the_dataset_says_otherwise(tmp_path):
-    save(tmp_path / "train/blank_im.png", np.zeros((60, 60), np.uint8))
-    save(tmp_path / "train/blank_gt.png", np.zeros((60, 60), np.uint8))
+    for name in ("train/blank", "test/dark"):
+        save(tmp_path / f"{name}_im.png", np.zeros((60, 60), np.uint8))
+        save(tmp_path / f"{name}_gt.png", np.zeros((60, 60), np.uint8))
     labels = np.zeros((60, 60), np.uint8)
     labels[5:20, 5:20] = 1
     report, _ = read(tmp_path, labels)

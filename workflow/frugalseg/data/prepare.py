@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from frugalseg.data.checks import DataError, Problems, Register, image_faults
@@ -92,29 +93,19 @@ def _write_split(
         if dataset.get("in_both_splits") == "leave_out" and register.of_other_split(split, sample.name, pixels):
             resolved["in_both_splits"] += 1
             continue
-        fault, twin = register.add_content(split, pixels, sample.image)
-        faults = [*register.add_name(split, sample.name, sample.image), *([fault] if fault else [])]
-        labels = None
-        try:
-            labels, notes = cells_of(sample, pixels.shape[1:], options_of(dataset, split))
-        except DataError as error:
-            faults.append(str(error))
-        has_cells = labels is None or bool(labels.any())
-        faults += image_faults(pixels, has_cells, sample.image)
-        without_cells = dataset.get("without_cells", "keep")
-        if not has_cells and without_cells == "refuse":
-            faults.append(
-                f"{sample.label}: the label image is empty (no cell at all); annotate the image, take it out of the dataset, or "
-                "say `without_cells: keep` or `leave_out` in the dataset file"
-            )
+        labels, notes, faults = _labels_of(sample, pixels, dataset, split)
+        blank = not labels.any() and bool((pixels == pixels[:, :1, :1]).all())
+        # Blank images are all alike.
+        fault, twin = (None, None) if blank else register.add_content(split, pixels, sample.image)
+        faults = [*register.add_name(split, sample.name, sample.image), *([fault] if fault else []), *faults]
         for line in faults:
             problems.add(line)
         if faults:
             continue
         resolved.update(notes)
-        if not has_cells and without_cells == "leave_out":
+        if not labels.any() and dataset.get("without_cells") == "leave_out":
             continue
-        cells += has_cells
+        cells += bool(labels.any())
         if twin:
             identical.append([twin, sample.image])
         if looks_partly_annotated(pixels, labels):
@@ -138,6 +129,24 @@ def _listed(dataset: Mapping[str, Any], data_root: str | Path, problems: Problem
         except (OSError, ValueError, LookupError, TypeError) as error:
             problems.add(f"{path}: is no list of images in COCO's format ({error}); correct `subsets` of the dataset")
     return listed
+
+
+def _labels_of(
+    sample: Sample, pixels: np.ndarray, dataset: Mapping[str, Any], split: str
+) -> tuple[np.ndarray, Counter[str], list[str]]:
+    """Cells (H, W) of a sample, what was resolved to have them, and the faults of image and labels."""
+    try:
+        labels, notes = cells_of(sample, pixels.shape[1:], options_of(dataset, split))
+        faults = []
+    except DataError as error:
+        # Any: what can be wrong with an image of cells is told too.
+        labels, notes, faults = np.ones(pixels.shape[1:], np.int64), Counter(), [str(error)]
+    if not labels.any() and dataset.get("without_cells") == "refuse":
+        faults.append(
+            f"{sample.label}: the label image is empty (no cell at all); annotate the image, take it out of the dataset, or "
+            "say `without_cells: keep` or `leave_out` in the dataset file"
+        )
+    return labels, notes, [*faults, *image_faults(pixels, bool(labels.any()), sample.image)]
 
 
 def _published_patches(folder: str | Path, name: str, published: int) -> dict[str, int]:
