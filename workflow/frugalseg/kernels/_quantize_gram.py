@@ -7,6 +7,7 @@ scored at every pick.
 
 import numpy as np
 import torch
+from numba import njit
 
 from frugalseg.kernels._quantize_double import add_row, loop, sum_rows
 from frugalseg.kernels._quantize_scores import UNIT, assured, decide, direction, error_rates, length, score
@@ -29,7 +30,8 @@ def gram_matrix(features: torch.Tensor, mean: np.ndarray) -> np.ndarray:
     return gram
 
 
-@loop
+# No gain is NaN, so that the maximum vectorises.
+@njit(cache=True, nogil=True, fastmath={"nnan", "reassoc", "contract", "nsz"})
 def add_products(patches, gains, growth, factor, products, slack, drift):
     """Add growth ||y||^2 + factor y.pick to all gains; return the largest lower end of their error intervals."""
     best = -np.inf
