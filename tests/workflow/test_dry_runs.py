@@ -24,16 +24,24 @@ def made(output, pattern):
 def test_the_default_study_resolves(workflow):
     output = workflow.run("--dry-run")
     planned = jobs(output)
-    # Two of them of networks before their first step, of the paths' two starts.
-    # Seven more are trained to keep cyto, and four lie between others.
-    assert planned["evaluate"] == 37 + 8 + 2 + 7 + 4
+    # Rates, selectors, forgetting, order and replay; ways to keep cyto beside these; the learning curve.
+    assert planned["train"] == (8 + 3 + 5 + 6 + 5) + 7 + 8
+    # Some lie between others, and the paths' two starts are networks before their first step.
     assert planned["interpolate"] == 4
     assert planned["initialise"] == 2
-    # Eight of them for the learning curve. And the width scan's proof: four caps and a peer, two seeds each.
-    assert planned["evaluate_width"] == 5 * 2
-    assert planned["train"] == 37 + 8 + 7 + 5 * 2
-    # Nine experiments, a learning curve, ways to keep, paths, a width scan, verdicts; patches and three pages of methods.
-    assert len(made(output, r"tables/\w+\.md$")) == 9 + 5 + 4
+    assert planned["evaluate"] == planned["train"] + 4 + 2
+    # Six experiments; a learning curve, ways to keep, paths and verdicts; patches and three pages of methods.
+    assert len(made(output, r"tables/\w+\.md$")) == 6 + 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("study", "trained"),
+    # Four caps and a peer with two seeds each; three networks at equal compute.
+    [("width", 5 * 2), ("parameters", 3)],
+)
+def test_studies_of_minutes_beside_the_demo_resolve(workflow, study, trained):
+    output = workflow.run("--dry-run", "--configfile", f"config/studies/{study}.yaml")
+    assert jobs(output)["train"] == trained
 
 
 def test_the_published_study_resolves_in_seconds_and_trains_each_model_once(workflow):
