@@ -48,12 +48,16 @@ def test_the_default_study(root):
     assert "Patches with fewer than five cells were left out" in text
     assert "masked autoencoder (He et al. 2022), one a dataset, trained on its training patches for 300 steps" in text
     assert "8, 16 and 32 channels" in text
-    assert "for 600 steps a stage in batches of 8, with a learning rate of 0.1" in text
+    assert "for 600 steps a stage in batches of 8, with a learning rate of 0.005, which falls as" in text
     assert "Each model was trained with one or two seeds." in text
     assert "Eight claims with a bound set beforehand were called supported" in text
     assert "as two one-sided tests do (Schuirmann 1987)" in text
     assert "(10 % and 50 %)" in text
     assert "replay filled 50 % of every batch" in text
+
+
+def test_a_study_of_widths_names_its_caps_and_peers(root):
+    text = to_markdown(study(root, "config/studies/width.yaml"))
     assert "capped at 64, 16, 4 and 1, beside CMUNeXt (Tang et al. 2024), were trained in two runs each" in text
 
 
