@@ -36,9 +36,9 @@ def test_a_study_runs_on_two_nodes_and_gives_the_bits_of_one_machine(cluster, ti
     ended = cluster.ended(study.folder)
     assert {run["JobState"] for run in ended} == {"COMPLETED"}
     assert {run["NodeList"] for run in ended} == set(NODES)
-    # The images and patches of a dataset are one job, and all draws are one.
+    # The images and patches of a dataset are one job, and all orders by chance are one.
     assert len(study.slurm_logs("group_data")) == 2
-    assert len(study.slurm_logs("group_draws")) == 1
+    assert len(study.slurm_logs("group_shuffles")) == 1
     assert study.bits() == tiny_here.bits()
     assert "Nothing to be done" in study.run_here("--dry-run", *TINY)
 

@@ -2,6 +2,13 @@
 # the others write other files of it.
 
 
+# Rules that use another one do not inherit where they run.
+localrules:
+    tabulate,
+    tabulate_and_draw,
+    judge_widths,
+
+
 rule answer:
     input:
         unpack(inputs_of_question),
