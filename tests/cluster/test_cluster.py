@@ -103,3 +103,30 @@ def test_after_kill_9_a_training_is_taken_over_from_the_job_that_lives_on(cluste
     # It has made the steps up to there, and no more.
     assert step_to_go_on_from(longer, jobs[0]) % 20 == 0
     assert longer.bits().items() <= bits_here.items()
+
+
+FAILING = """
+rule fail:
+    output: "never.txt"
+    shell: "echo {resources.mem_mb} >> attempts.txt; exit 1"
+
+rule work:
+    output: "done.txt"
+    shell: "touch {output}"
+
+rule all:
+    default_target: True
+    input: "never.txt", "done.txt"
+"""
+
+
+def test_a_job_that_fails_is_tried_three_times_with_more_memory_and_others_go_on(cluster, root, tmp_path):
+    study = Study(root, tmp_path)
+    (tmp_path / "Failing").write_text(FAILING)
+    attempts = tmp_path / "attempts.txt"
+    snakemake = study.start_in_cluster("--snakefile", "Failing", "--default-resources", "mem_mb=attempt*100")
+    assert snakemake.wait(timeout=200) != 0
+    # Not nine: repeats are Snakemake's outside, and none within an allocation.
+    assert attempts.read_text().split() == ["100", "200", "300"]
+    assert (tmp_path / "done.txt").exists()
+    assert "Error in rule fail" in (tmp_path / "snakemake.txt").read_text()
